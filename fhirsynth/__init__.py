@@ -1,0 +1,1 @@
+"""The synthetic NHS in one command: UK populations as linked records and UK Core FHIR."""
