@@ -318,11 +318,22 @@ class Level(Form):
     source: str
 
 
+class Answer(Form):
+    """A coded answer: what an observable such as ACVPU or smoking status can say."""
+
+    name: str
+    snomed: Snomed
+
+
 class Observable(Form):
     """Something measured: codes, unit, range, decimals, usual level.
 
+    `answers`: for coded observables, state (`never`, `ex`, `current`; `alert`, `confusion`, …) to its code.
+    `specimen`: for laboratory tests that are asked for alone, the key of the sample's kind.
+
     `group`: `vital-sign`, `laboratory`, `lifestyle`, `score`. `derived`: computed from others by the
-    engine's named formula (`bmi`, `egfr-ckd-epi-2009`, `news2`, `non-hdl`), so it has no level.
+    engine's named formula (`bmi`, `egfr-ckd-epi-2009`, `news2`, `non-hdl`,
+    `white-cells-less-lymphocytes`), so it has no level.
     """
 
     key: Key
@@ -338,6 +349,8 @@ class Observable(Form):
     range_male: Range | None = None
     level: Level | None = None
     derived: str | None = None
+    answers: dict[str, Answer] = {}
+    specimen: Key | None = None
     min_age: int = 0
     profile: str | None = None
     source: str

@@ -1,6 +1,6 @@
 """The linked tables: one class a table, one field a column. Makers write these rows, exporters read them.
 
-Each row is a named tuple; `ARROW` gives the Arrow schema of each table, `KEYS` the foreign keys.
+Each row is a named tuple; `KEYS` gives the foreign keys (`fhirsynth.record.arrow` the Arrow schemas).
 `Day` is days since 1970-01-01 (Arrow date32), `Instant` seconds since 1970-01-01T00:00Z (Arrow
 timestamp[s, UTC]; people see them in Europe/London). Ids are UUID texts. `None` means "not recorded".
 Codes are kept as keys into the knowledge files (`condition.key`, `medicine`, `observable`, …), national
@@ -10,8 +10,6 @@ codes (ethnic category, admission method) as the code itself.
 from __future__ import annotations
 
 from typing import Annotated, NamedTuple
-
-import pyarrow as pa
 
 Day = Annotated[int, "date32"]
 Instant = Annotated[int, "timestamp"]
@@ -338,6 +336,15 @@ TABLES: dict[str, type] = {
     "flag": Flag,
 }
 
+#: Tables of places and staff, which people share; every other table but `person` has a `person_id`.
+PLACES: tuple[str, ...] = (
+    "organisation",
+    "location",
+    "practitioner",
+    "practitioner_role",
+    "healthcare_service",
+)
+
 #: Foreign keys: table → {column: table it points into}.
 KEYS: dict[str, dict[str, str]] = {
     "location": {"organisation_id": "organisation", "part_of_id": "location"},
@@ -421,25 +428,3 @@ KEYS: dict[str, dict[str, str]] = {
     },
     "flag": {"person_id": "person", "role_id": "practitioner_role"},
 }
-
-_ARROW_TYPES = {
-    "str": pa.string(),
-    "int": pa.int64(),
-    "float": pa.float64(),
-    "bool": pa.bool_(),
-    "Day": pa.date32(),
-    "Instant": pa.timestamp("s", tz="UTC"),
-}
-
-
-def _arrow(table: type) -> pa.Schema:
-    fields = []
-    for name, annotation in table.__annotations__.items():
-        text = getattr(annotation, "__forward_arg__", annotation)
-        base, _, optional = str(text).partition(" | ")
-        fields.append(pa.field(name, _ARROW_TYPES[base], nullable=optional == "None"))
-    return pa.schema(fields)
-
-
-#: The Arrow schema of each table.
-ARROW: dict[str, pa.Schema] = {name: _arrow(table) for name, table in TABLES.items()}

@@ -1,0 +1,229 @@
+"""A person's own levels: what their body measures, usually and on a given day.
+
+Each observable with a `level` has a usual value for this person (mean by age and sex, plus their own
+deviation), shifted by their conditions from onset on and moved back by treatment. A reading is that level,
+plus what an acute episode does, plus the day's noise. Weight follows height and BMI; creatinine follows
+the latent eGFR; what is derived is computed from the readings that are written down, so they agree.
+"""
+
+from __future__ import annotations
+
+import math
+from random import Random
+from typing import TYPE_CHECKING, NamedTuple
+
+from fhirsynth.timeline.clock import YEAR
+
+if TYPE_CHECKING:
+    from fhirsynth.knowledge.schema import Condition, Shift
+    from fhirsynth.timeline.plan import Plan
+
+#: Limits of adult BMI in each class of the model, kg/m² (NICE CG189 classes).
+BMI_LIMITS = {
+    "underweight": (15.8, 18.3),
+    "normal": (18.7, 24.8),
+    "overweight": (25.2, 29.8),
+    "obese": (30.3, 46.0),
+}
+#: Standard deviations of weight for age of a child in each class (UK90 centiles: 2nd, 91st, 98th).
+CHILD_Z = {"underweight": (-2.4, -1.9), "normal": (-1.3, 1.1), "overweight": (1.2, 1.8), "obese": (2.0, 3.0)}
+GROWN = 18  # years from which height is one constant
+RAMP = 60.0  # days until a treatment has its full effect
+MDRD_FREE = {"female": (0.7, -0.329, 144.0), "male": (0.9, -0.411, 141.0)}
+
+
+def egfr_ckd_epi(creatinine: float, age: int, sex: str) -> float:
+    """eGFR in mL/min/1.73 m² from serum creatinine in µmol/L by CKD-EPI 2009, no ethnicity factor (NICE NG203)."""
+    kappa, alpha, factor = MDRD_FREE[sex]
+    ratio = creatinine / 88.4 / kappa
+    return factor * min(ratio, 1.0) ** alpha * max(ratio, 1.0) ** -1.209 * 0.993**age
+
+
+def creatinine_for(egfr: float, age: int, sex: str) -> float:
+    """Serum creatinine in µmol/L at which CKD-EPI 2009 gives `egfr`: the inverse of `egfr_ckd_epi`."""
+    kappa, alpha, factor = MDRD_FREE[sex]
+    at_kappa = factor * 0.993**age
+    power = -1.209 if egfr < at_kappa else alpha
+    return 88.4 * kappa * float((egfr / at_kappa) ** (1.0 / power))
+
+
+class Acute(NamedTuple):
+    """An episode that shifts readings now; `strength` falls from 1 to 0 as it resolves."""
+
+    condition: Condition
+    strength: float
+    draws: dict[str, float]
+
+
+class Effect(NamedTuple):
+    """A treatment's change of a level: from `start` until `end` (days; None while it goes on)."""
+
+    observable: str
+    amount: float
+    start: int
+    end: int | None
+
+
+class Body:
+    """Levels and readings of one person. Days are days since 1970-01-01."""
+
+    def __init__(self, plan: Plan, rng: Random, sex: str, birth: int, bmi_class: str, reference_day: int) -> None:
+        self.plan, self.rng, self.sex, self.birth = plan, rng, sex, birth
+        self.reference_day = reference_day
+        self.onset: dict[str, int] = {}
+        self.effects: list[Effect] = []
+        self._z: dict[str, float] = {}
+        self._to: dict[tuple[str, str], float] = {}
+        gauss = rng.gauss
+        self._z_height = max(-2.4, min(2.4, gauss(0, 1)))
+        low, high = BMI_LIMITS[bmi_class]
+        # Within a class low BMIs are commoner than high ones only among the obese, where the tail is long.
+        if bmi_class == "obese":
+            self._bmi = min(high, low + rng.expovariate(1 / 4.2))
+        else:
+            self._bmi = low + (high - low) * rng.random()
+        child_low, child_high = CHILD_Z[bmi_class]
+        self._z_weight = child_low + (child_high - child_low) * rng.random()
+        self._drift = gauss(0, 0.10)  # kg/m² a year
+        self.adult_height = float(round(self._height_mean(GROWN)))
+
+    # --- the usual level -----------------------------------------------------------------------
+
+    def age(self, day: float) -> float:
+        """Age in years, with a fraction."""
+        return (day - self.birth) / YEAR
+
+    def z(self, key: str) -> float:
+        """This person's deviation for `key` in standard deviations; relatives of a family share half of it."""
+        value = self._z.get(key)
+        if value is None:
+            family = self.plan.families.get(key)
+            if family and family != key:
+                value = 0.6 * self.z(family) + 0.8 * self.rng.gauss(0, 1)
+            else:
+                value = self.rng.gauss(0, 1)
+            self._z[key] = value = max(-2.3, min(2.3, value))
+        return value
+
+    def level(self, key: str, day: float) -> float:
+        """The usual level of `key` on `day`, conditions and treatment included, in the observable's unit."""
+        derived = self.plan.derived.get(key)
+        if derived == "egfr-ckd-epi-2009":
+            return self._egfr(day)
+        if derived == "bmi":
+            return self.weight(day) / (self.height(day) / 100) ** 2
+        if derived == "non-hdl":
+            return self.level("cholesterol", day) - self.level("hdl", day)
+        if key == "height":
+            return self.height(day)
+        if key == "weight":
+            return self.weight(day)
+        base = self._base(key, day)
+        shifts = self.plan.shifts.get(key)
+        if shifts or self.effects:
+            base = self._shifted(key, base, day, shifts)
+        compiled = self.plan.levels[key]
+        return min(compiled.ceiling, max(compiled.floor, base))
+
+    def _base(self, key: str, day: float) -> float:
+        compiled = self.plan.levels[key]
+        mean = compiled.mean(self.sex, self.age(day))
+        z = self.z(key)
+        return mean * math.exp(compiled.sd * z) if compiled.log else mean + compiled.sd * z
+
+    def _shifted(self, key: str, base: float, day: float, shifts: list[tuple[str, Shift]] | None) -> float:
+        target: float | None = None
+        change = 0.0
+        for condition, shift in shifts or ():
+            began = self.onset.get(condition)
+            if began is None or day < began:
+                continue
+            if shift.to is not None:
+                own = self._to.get((condition, key))
+                if own is None:
+                    own = self.rng.gauss(shift.to, shift.sd or 0.0)
+                    self._to[(condition, key)] = own
+                if target is None or abs(own - base) > abs(target - base):
+                    target = own
+            change += shift.add
+            if shift.slope_per_year:
+                change += shift.slope_per_year * (day - began) / YEAR
+        level = base if target is None else target
+        for effect in self.effects:
+            if effect.observable == key and effect.start <= day and (effect.end is None or day < effect.end):
+                change += effect.amount * min(1.0, (day - effect.start) / RAMP)
+        return level + change
+
+    def _egfr(self, day: float) -> float:
+        age = self.age(day)
+        base = egfr_ckd_epi(self._base("creatinine", day), int(age), self.sex)
+        level = self._shifted("egfr", base, day, self.plan.shifts.get("egfr"))
+        return max(5.0, min(125.0, level))
+
+    def _height_mean(self, age: float) -> float:
+        compiled = self.plan.levels["height"]
+        # Children vary in proportion to their height; the file's sd is that of grown people.
+        grown = compiled.mean(self.sex, GROWN)
+        mean = compiled.mean(self.sex, age)
+        return mean + compiled.sd * self._z_height * mean / grown
+
+    def height(self, day: float) -> float:
+        """Height in cm: grows until 18, then one constant."""
+        age = self.age(day)
+        return self.adult_height if age >= GROWN else self._height_mean(age)
+
+    def weight(self, day: float) -> float:
+        """Weight in kg: BMI class and height in adults, centile in children, blended from 16 to 18."""
+        age = self.age(day)
+        years = (day - self.reference_day) / YEAR
+        grown = (self._bmi + self._drift * years) * (self.height(day) / 100) ** 2
+        if age >= GROWN:
+            return self._shifted("weight", grown, day, self.plan.shifts.get("weight"))
+        compiled = self.plan.levels["weight"]
+        child = compiled.mean(self.sex, age) * math.exp(0.14 * self._z_weight + 0.05 * self._z_height)
+        if age <= 16:
+            return child
+        share = (age - 16) / 2
+        return share * grown + (1 - share) * child
+
+    # --- a reading -----------------------------------------------------------------------------
+
+    def reading(self, key: str, day: float, acute: Acute | None = None) -> float:
+        """One measurement of `key` on `day`, rounded as it is reported."""
+        compiled = self.plan.levels.get(key)
+        decimals = self.plan.decimals[key]
+        if key == "weight":
+            value = self.weight(day)
+            value += self.rng.gauss(0, 0.006) * value
+        elif key == "height":
+            return round(self.height(day), 0 if self.age(day) >= GROWN else decimals)
+        else:
+            assert compiled is not None
+            if key == "creatinine":
+                value = creatinine_for(self._egfr(day), int(self.age(day)), self.sex)
+            else:
+                value = self.level(key, day)
+            if acute is not None:
+                shift = acute.condition.shifts.get(key)
+                if shift is not None:
+                    if shift.to is not None:
+                        own = acute.draws.get(key)
+                        if own is None:
+                            own = acute.draws[key] = self.rng.gauss(shift.to, shift.sd or 0.0)
+                        value += (own - value) * acute.strength
+                    value += shift.add * acute.strength
+            noise = self.rng.gauss(0, compiled.daily_sd)
+            value = value * math.exp(noise) if compiled.log else value + noise
+            value = min(compiled.ceiling, max(compiled.floor, value))
+        return round(value, decimals) if decimals else float(round(value))
+
+    def at_diagnosis(self, condition: Condition, key: str, shift: Shift, day: float) -> float:
+        """The reading that made the diagnosis: on the right side of the diagnostic threshold."""
+        value = self.reading(key, day) if key != "egfr" else self._egfr(day)
+        step = 10 ** -self.plan.decimals[key]
+        if shift.at_least_once_above is not None and value < shift.at_least_once_above:
+            value = shift.at_least_once_above + abs(self.rng.gauss(0, shift.sd or 5 * step)) * 0.3
+        if shift.at_least_once_below is not None and value > shift.at_least_once_below:
+            value = shift.at_least_once_below - abs(self.rng.gauss(0, shift.sd or 5 * step)) * 0.3
+        decimals = self.plan.decimals[key]
+        return round(value, decimals) if decimals else float(round(value))

@@ -1,0 +1,426 @@
+"""Contacts with the practice, the emergency department and clinics: what is due, what happens by chance.
+
+Everything that will happen is first put on one agenda, then told in the order of time, so that a decision at a
+visit (a treatment step, a stop) sees what came before it. One contact a day; none on a day in hospital.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from fhirsynth.record import schema as rec
+from fhirsynth.timeline import immunisation, results, stays, treatment
+from fhirsynth.timeline import onset as onsets
+from fhirsynth.timeline.clock import DAY, YEAR, instant, local_day, working_day
+from fhirsynth.timeline.life import Life
+
+if TYPE_CHECKING:
+    from fhirsynth.knowledge.schema import Condition, GeneralReason
+
+MERGE_DAYS = 75  # reviews that fall due within this time are done at one visit
+TELEPHONE = 0.30  # of GP contacts for an illness (GP appointment data 2023: about a third)
+HOME_VISIT_80 = 0.05  # of GP contacts of those of 80 and over
+NOT_ATTENDED = 0.066  # of outpatient appointments (HES outpatient 2022-23)
+FOLLOW_UP = 0.3  # emergency stays followed by a clinic
+AFTER_STAY = 0.4  # emergency stays followed by a contact with the practice
+BEDSIDE = ("blood-pressure", "heart-rate", "body-temperature", "respiratory-rate", "oxygen-saturation")
+MEASURED = 0.55  # of face-to-face illness contacts in which vital signs are written down
+ANTENATAL_WEEKS = (10, 16, 20, 25, 28, 31, 34, 36, 38, 40)
+
+
+class Item(NamedTuple):
+    """Something on the agenda. `order` breaks ties on a day; `what` depends on `kind`."""
+
+    day: int
+    order: int
+    kind: str  # diagnosis | review | episode | emergency | stay | clinic | general | vaccines | after-stay
+    key: str
+    what: tuple  # type: ignore[type-arg]
+
+
+# --- the agenda --------------------------------------------------------------------------------
+
+
+def agenda(life: Life) -> list[Item]:
+    """All that will happen to this person in the window, in the order of time."""
+    items: list[Item] = []
+    for day, condition, nights, fatal in stays.sample(life):
+        items.append(Item(day, 0, "stay", condition.key, (nights, fatal)))
+    items.extend(_diagnoses(life))
+    items.extend(_reviews(life))
+    items.extend(_illnesses(life))
+    items.extend(_clinics(life, items))
+    items.extend(_general(life, items))
+    items.sort(key=lambda item: (item.day, item.order, item.kind, item.key))
+    return items
+
+
+def _diagnoses(life: Life) -> list[Item]:
+    out = []
+    for key, day in life.onset.items():
+        if day >= life.first:
+            seen = min(life.last, day + int(life.rng.random() * 15))
+            out.append(Item(seen, 1, "diagnosis", key, ()))
+    return out
+
+
+def _reviews(life: Life) -> list[Item]:
+    """Monitoring that falls due, merged so that one visit serves several conditions."""
+    due: list[tuple[int, str, tuple[str, ...]]] = []
+    for key, onset in life.onset.items():
+        for monitoring in life.plan.conditions[key].monitoring:
+            step = monitoring.every_months * YEAR / 12
+            day = max(onset + step, life.first + life.rng.random() * step)
+            while day <= life.last:
+                if monitoring.where == "gp":
+                    due.append((int(day), key, tuple(monitoring.what)))
+                day += max(7.0, step * (1 + monitoring.spread * life.rng.uniform(-1, 1)))
+    due.sort()
+    out: list[Item] = []
+    position = 0
+    while position < len(due):
+        first = due[position][0]
+        keys: list[str] = []
+        what: dict[str, None] = {}
+        while position < len(due) and due[position][0] <= first + MERGE_DAYS:
+            _, key, things = due[position]
+            if key not in keys:
+                keys.append(key)
+            what.update(dict.fromkeys(things))
+            position += 1
+        out.append(Item(first, 3, "review", keys[0], (tuple(keys), tuple(what))))
+    return out
+
+
+def _illnesses(life: Life) -> list[Item]:
+    """Acute illness that comes to the practice or to the emergency department and is not admitted."""
+    out = []
+    last: dict[str, int] = {}
+    for part in life.slices():
+        for kind, process, order in (("episode", life.plan.illness, 4), ("emergency", life.plan.emergency, 2)):
+            for condition in process.draw(life, part):
+                day = life.plan.random_day(life, part, condition)
+                gap = condition.min_gap_days
+                if condition.key in last and abs(day - last[condition.key]) < gap:
+                    continue
+                last[condition.key] = day
+                out.append(Item(day, order, kind, condition.key, ()))
+    return out
+
+
+def _clinics(life: Life, items: list[Item]) -> list[Item]:
+    """Outpatient attendances: follow-up of conditions, around stays, and the rest at the published rate."""
+    plan, rng = life.plan, life.rng
+    out: list[Item] = []
+    for key, onset in life.onset.items():
+        for clinic in plan.conditions[key].outpatient:
+            if not life.chance(clinic.share) or not plan.fits_specialty(life, clinic.specialty, life.age(life.last)):
+                continue
+            step = YEAR / clinic.per_year
+            day = max(onset + 21 + rng.random() * 60, life.first + rng.random() * step)
+            while day <= life.last + step:
+                out.append(Item(int(day), 5, "clinic", clinic.specialty, (key,)))
+                day += step * rng.uniform(0.8, 1.2)
+    for item in items:
+        if item.kind != "stay":
+            continue
+        condition = plan.conditions[item.key]
+        stay = condition.stay
+        assert stay is not None
+        specialty = plan.specialty_for(stay.specialty, life.age(item.day))
+        if stay.admission == "maternity":
+            for week in ANTENATAL_WEEKS:
+                day = item.day - 280 + 7 * week
+                if life.first < day < item.day - 4:
+                    out.append(Item(day, 5, "clinic", "midwifery", (None,)))
+            continue
+        after = item.day + int(item.what[0]) + 28 + int(rng.random() * 28)
+        if stay.admission == "elective":
+            before = item.day - 14 - int(rng.random() * 50)
+            if before > life.first:
+                out.append(Item(before, 5, "clinic", specialty, (item.key,)))
+            if life.chance(0.6):
+                out.append(Item(after, 5, "clinic", specialty, (item.key,)))
+        elif stay.admission == "emergency" and life.chance(FOLLOW_UP):
+            out.append(Item(after, 5, "clinic", specialty, (item.key,)))
+    for part in life.slices():
+        already = sum(1 for item in out if part.start <= item.day < part.end)
+        wanted = plan.outpatient_rate[life.sex][min(part.age, 110)] * part.years * life.frailty
+        for _ in range(life.poisson(wanted - already)):
+            specialty = plan.any_specialty(life, part.age)
+            if specialty:
+                day = part.start + int(rng.random() * (part.end - part.start))
+                out.append(Item(day, 5, "clinic", specialty, (None,)))
+    return out
+
+
+def _general(life: Life, items: list[Item]) -> list[Item]:
+    """What is left of the published GP consultation rate: advice, tests, forms, minor things."""
+    plan, rng = life.plan, life.rng
+    out = []
+    for part in life.slices():
+        already = sum(
+            1 for item in items if part.start <= item.day < part.end and item.kind in ("review", "episode", "diagnosis")
+        )
+        wanted = plan.gp_rate[life.sex][min(part.age, 110)] * part.years * life.frailty
+        for _ in range(life.poisson(wanted - already)):
+            reason = plan.general_reason(life, part.age)
+            if reason is not None:
+                day = part.start + int(rng.random() * (part.end - part.start))
+                out.append(Item(day, 6, "general", reason.key, ()))
+    return out
+
+
+# --- telling it --------------------------------------------------------------------------------
+
+
+def tell(life: Life, items: list[Item]) -> None:
+    """Tell everything on the agenda. Stays come first on their day; contacts give way to them."""
+    # Stays are fixed before anything else moves, so that no contact is booked into one.
+    planned = [(item.day, item.day + int(item.what[0]) + 2) for item in items if item.kind == "stay"]
+    for start, end in planned:
+        life.busy.update(range(start, end + 1))
+    last_review = life.first
+    for item in items:
+        if item.kind == "stay":
+            condition = life.plan.conditions[item.key]
+            encounter = stays.tell(life, condition, item.day, item.what[0], fatal=item.what[1])
+            if encounter is not None and encounter.admission_method in stays.EMERGENCY_METHODS:
+                _after_stay(life, condition, encounter)
+        elif item.kind == "diagnosis":
+            _diagnose(life, item)
+        elif item.kind == "review":
+            last_review = _review(life, item, last_review)
+        elif item.kind == "episode":
+            _episode(life, item)
+        elif item.kind == "emergency":
+            _emergency(life, item)
+        elif item.kind == "clinic":
+            _clinic(life, item)
+        elif item.kind == "general":
+            _general_visit(life, item)
+        elif item.kind == "vaccines":
+            immunisation.tell(life, item.day, list(item.what[0]))
+
+
+def _diagnose(life: Life, item: Item) -> None:
+    """A long-term condition is recognised: problem, tests, first treatment. Always written, as it is a fact."""
+    condition = life.plan.conditions[item.key]
+    day = life.free_day(item.day)
+    if day is None:
+        # No contact left in the window: recorded from a letter, without a visit of its own.
+        time = instant(min(item.day, life.last), 13 * 60)
+        life.problems[item.key] = life.condition(
+            condition, life.onset[item.key], time, None, "problem", life.person.gp_role_id
+        )
+        onsets.diagnostic_readings(life, condition, time, None)
+        return
+    visit = life.gp_visit(day, "gp", item.key, "condition", 15)
+    row = life.condition(
+        condition, life.onset[item.key], visit.start + 120, visit.id, "problem", visit.role_id
+    )
+    life.problems[item.key] = row
+    written = onsets.diagnostic_readings(life, condition, visit.start + 240, visit)
+    what = [
+        key
+        for monitoring in condition.monitoring
+        for key in monitoring.what
+        if key not in written and not written.intersection(life.plan.members(key))
+    ]
+    results.measure(life, what, visit, visit.start + 300, "diagnosis", reason=row.id)
+    treatment.long_term(life, condition, row.id, day, visit, "community")
+
+
+def _review(life: Life, item: Item, since: int) -> int:
+    day = life.free_day(item.day)
+    if day is None:
+        return since
+    keys, what = item.what
+    keys = tuple(key for key in keys if key in life.problems)
+    if not keys:
+        return since
+    visit = life.gp_visit(day, "nurse" if life.chance(0.65) else "gp", keys[0], "condition", 20)
+    results.measure(life, what, visit, visit.start + 300, "review", reason=life.problems[keys[0]].id)
+    for key in keys:
+        treatment.review(life, life.plan.conditions[key], life.problems[key].id, day, visit, since)
+    return day
+
+
+def _illness_row(life: Life, condition: Condition, visit: rec.Encounter, day: int) -> rec.Condition:
+    resolved = day + max(1, int(condition.duration_days * life.rng.uniform(0.6, 1.4)))
+    problem = next((life.problems[key] for key in condition.needs if key in life.problems), None)
+    return life.condition(
+        condition, max(life.birth, day - int(life.rng.random() * 4)), visit.start + 180, visit.id, "encounter",
+        visit.role_id, resolved=resolved if resolved < life.end else None,
+        side=life.pick(["left", "right"]) if condition.laterality else None,
+        problem=problem.id if problem else None,
+    )  # fmt: skip
+
+
+def _vital_signs(life: Life, condition: Condition) -> list[str]:
+    """Which vital signs a clinician writes down for this illness: those that it shifts, and blood pressure."""
+    touched = [key for key in BEDSIDE if key in condition.shifts]
+    if life.age(life.first) >= 40 and life.chance(0.5):
+        touched.append("blood-pressure")
+    return touched
+
+
+def _episode(life: Life, item: Item) -> None:
+    """An acute illness seen at the practice."""
+    condition = life.plan.conditions[item.key]
+    day = life.free_day(item.day)
+    if day is None or not condition.min_age <= life.age(day) <= condition.max_age:
+        return
+    draw = life.rng.random()
+    kind = "gp"
+    if life.age(day) >= 80 and draw < HOME_VISIT_80:
+        kind = "home-visit"
+    elif draw < TELEPHONE:
+        kind = "telephone"
+    visit = life.gp_visit(day, kind, item.key, "condition")
+    row = _illness_row(life, condition, visit, day)
+    if kind != "telephone":
+        acute = life.acute(condition, 1.0, {})
+        if life.chance(MEASURED):
+            signs = _vital_signs(life, condition)
+            results.measure(life, signs, visit, visit.start + 240, "contact", acute=acute, reason=row.id)
+        if condition.tests and life.chance(0.35):
+            results.measure(life, condition.tests, visit, visit.start + 360, "contact", acute=acute, reason=row.id)
+    treatment.course(life, condition, row.id, visit, day, "gp")
+
+
+def _emergency(life: Life, item: Item) -> None:
+    """An attendance at the emergency department that ends with going home."""
+    condition = life.plan.conditions[item.key]
+    day = life.free_day(item.day, working=False)
+    if day is None or not condition.min_age <= life.age(day) <= condition.max_age:
+        return
+    life.busy.add(day)
+    site, rng = life.site, life.rng
+    # Before 19:00, so that even a long wait ends on the same day.
+    hour = min(18, rng.choice(life.plan.emergency_hours))
+    start = instant(day, 60 * hour + int(rng.random() * 60))
+    visit = life.encounter(
+        "emergency", start, start + int((1.2 + 2.9 * rng.random()) * 3600), item.key, "condition",
+        site.organisation_id, site.department("emergency"), site.role(rng, "emergency-medicine"),
+        "emergency-medicine", discharge_method="home",
+    )  # fmt: skip
+    row = _illness_row(life, condition, visit, day)
+    acute = life.acute(condition, 1.0, {})
+    if life.chance(0.85):
+        results.early_warning(life, visit, visit.start + 900, "contact", acute)
+    if condition.tests and life.chance(0.6):
+        results.measure(life, condition.tests, visit, visit.start + 1800, "contact", acute=acute, reason=row.id)
+    treatment.course(life, condition, row.id, visit, day, "gp")
+
+
+def _after_stay(life: Life, condition: Condition, stay: rec.Encounter) -> None:
+    """The practice gets in touch after an emergency stay."""
+    if not life.chance(AFTER_STAY):
+        return
+    day = life.free_day(local_day(stay.end) + 4 + int(life.rng.random() * 10))
+    if day is not None:
+        life.gp_visit(day, "telephone" if life.chance(0.6) else "gp", condition.key, "condition")
+
+
+def _clinic(life: Life, item: Item) -> None:
+    """An outpatient appointment: attended, missed, or (after the index date) booked ahead."""
+    plan, rng, site = life.plan, life.rng, life.site
+    reason = item.what[0]
+    role = site.role(rng, item.key)
+    location = site.department("outpatients")
+    problem = life.problems.get(reason) if reason else None
+    ahead = item.day > life.last
+    if ahead and (life.death_day is not None or item.day > life.index + 183):
+        return
+    day: int | None = working_day(item.day) if ahead else life.free_day(item.day)
+    if day is None:
+        return
+    start = instant(day, 9 * 60 + 15 * int(rng.random() * 30))
+    end = start + 60 * (20 if item.key in life.referred else 30)
+    latest_booking = life.index - 1 if ahead else day - 2
+    booked_day = max(life.birth, min(latest_booking, day - 14 - int(rng.random() * 120)))
+    booked = instant(booked_day, 11 * 60)
+    missed = not ahead and life.chance(NOT_ATTENDED)
+    visit: rec.Encounter | None = None
+    if not ahead:
+        life.busy.add(day)
+        if not missed:
+            episode = _episode_of_care(life, reason, role, day) if problem else None
+            visit = life.encounter(
+                "outpatient", start, end, reason, "condition" if reason else None, site.organisation_id, location,
+                role, item.key, episode_id=episode,
+            )  # fmt: skip
+            if reason:
+                _clinic_findings(life, plan.conditions[reason], visit, problem)
+    status = "booked" if ahead else "noshow" if missed else "fulfilled"
+    life.rows["appointment"].append(
+        rec.Appointment(
+            life.new_id(), life.person.id, visit.id if visit else None, start, end, booked, status, item.key,
+            role, location, problem.id if problem else None,
+        )  # fmt: skip
+    )
+    _refer(life, item.key, role, day, problem)
+
+
+def _clinic_findings(
+    life: Life, condition: Condition, visit: rec.Encounter, problem: rec.Condition | None
+) -> None:
+    what = [key for m in condition.monitoring if m.where == "outpatient" for key in m.what]
+    if not what and life.chance(0.5):
+        what = ["blood-pressure"]
+    results.measure(life, what, visit, visit.start + 420, "review", reason=problem.id if problem else None)
+
+
+def _episode_of_care(life: Life, key: str, role: str, day: int) -> str:
+    """The hospital's episode of care for a condition: opened at the first clinic, open since."""
+    for row in life.rows["episode"][life.episodes_from :]:
+        if row.condition_id == life.problems[key].id:
+            found: str = row.id
+            return found
+    row = rec.Episode(
+        life.new_id(), life.person.id, life.problems[key].id, life.site.organisation_id, role, day, life.death_day
+    )
+    life.rows["episode"].append(row)
+    return row.id
+
+
+def _refer(life: Life, specialty: str, role: str, day: int, problem: rec.Condition | None) -> None:
+    """The first clinic of a specialty comes from a referral at the last GP contact before it, where there is one."""
+    if specialty in life.referred:
+        return
+    life.referred.add(specialty)
+    latest = instant(day - 10, 0)
+    source = None
+    for encounter in reversed(life.rows["encounter"][life.encounters_from :]):
+        if encounter.kind in ("gp", "telephone", "home-visit") and encounter.start < latest:
+            source = encounter
+            break
+    if source is None or source.start < latest - 200 * DAY:
+        return
+    if problem is not None and problem.recorded > source.end:
+        problem = None
+    life.rows["request"].append(
+        rec.Request(
+            life.new_id(), life.person.id, source.id, "referral", specialty, source.start + 480,
+            source.role_id or life.person.gp_role_id, problem.id if problem else None,
+            "urgent" if life.chance(0.08) else "routine", life.site.organisation_id,
+        )  # fmt: skip
+    )
+
+
+def _general_visit(life: Life, item: Item) -> None:
+    """A contact at the practice without an illness of its own."""
+    reason: GeneralReason = life.plan.general_reasons[item.key]
+    day = life.free_day(item.day)
+    if day is None:
+        return
+    kind = {"telephone": "telephone", "home": "home-visit"}.get(reason.mode, "gp")
+    if reason.procedures or reason.observables:
+        kind = "nurse"
+    elif kind == "gp" and life.chance(TELEPHONE):
+        kind = "telephone"
+    visit = life.gp_visit(day, kind, item.key, "general")
+    what = [*reason.observables, *reason.procedures]
+    if what:
+        results.measure(life, what, visit, visit.start + 240, "contact")

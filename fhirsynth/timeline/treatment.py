@@ -1,0 +1,201 @@
+"""What is prescribed: steps of long-term treatment in their order, courses for episodes, stops and changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fhirsynth.record import schema as rec
+from fhirsynth.timeline.body import Effect
+from fhirsynth.timeline.clock import DAY, YEAR, instant, local_day
+from fhirsynth.timeline.life import Life, Order
+
+if TYPE_CHECKING:
+    from fhirsynth.knowledge.schema import Condition, Medicine, Treatment
+
+CHILD_UNTIL = 12  # years: below it the child dose is written
+STOP_PER_YEAR = 0.035  # long-term medicines stopped for an adverse effect (estimate)
+ISSUE_DAYS = 28
+
+
+def allowed(life: Life, medicine: Medicine, treatment: Treatment, day: int) -> bool:
+    """Whether this person may be given `medicine` on `day`: age, allergies, what blocks it."""
+    if any(name in life.blocked_classes for name in medicine.classes):
+        return False
+    age = life.age(day)
+    if age < CHILD_UNTIL and medicine.child_dose is None:
+        return False
+    return not any(life.holds(term, day) for term in (*medicine.blocked_by, *treatment.blocked_by))
+
+
+def choose(life: Life, treatment: Treatment, day: int) -> Medicine | None:
+    """The first allowed alternative, starting from one drawn by `shares`; None where all are blocked."""
+    keys = list(treatment.medicine)
+    if len(keys) > 1 and treatment.shares:
+        first = life.pick(keys, treatment.shares)
+        keys.remove(first)
+        keys.insert(0, first)
+    for key in keys:
+        medicine = life.plan.medicines[key]
+        if allowed(life, medicine, treatment, day):
+            return medicine
+    return None
+
+
+def covered(life: Life, medicine: Medicine, source: str, day: int) -> bool:
+    """Whether this substance, or its class for another condition, is being taken on `day` already."""
+    for order in life.orders:
+        if not (order.end is None or order.end >= day):
+            continue
+        if order.medicine.vtm == medicine.vtm:
+            return True
+        if order.source != source and order.medicine.classes[0] == medicine.classes[0]:
+            return True
+    return False
+
+
+def prescribe(
+    life: Life,
+    medicine: Medicine,
+    treatment: Treatment,
+    source: str,
+    reason: str,
+    start: int,
+    encounter: rec.Encounter | None,
+    setting: str,
+    days: int | None,
+) -> Order:
+    """Write an order for `medicine` from `start`; its effect on levels begins the same day."""
+    authored = encounter.start + 300 if encounter else instant(start, 12 * 60)
+    role = (encounter.role_id if encounter else None) or life.person.gp_role_id
+    order = Order(
+        life.new_id(), medicine, start, authored, encounter.id if encounter else None, reason, source, role,
+        setting, days, life.age(start) < CHILD_UNTIL,
+    )  # fmt: skip
+    life.orders.append(order)
+    if days is None:
+        for observable, amount in treatment.effect.items():
+            life.body.effects.append(Effect(observable, amount, start, None))
+    return order
+
+
+def long_term(
+    life: Life, condition: Condition, reason: str, day: int, encounter: rec.Encounter | None, setting: str
+) -> None:
+    """Take the treatment steps of `condition` that are due on `day` and not decided yet.
+
+    Before the window (`encounter` None) each step is dated from onset; inside it from the visit.
+    """
+    onset = life.onset.get(condition.key, day)
+    for position, step in enumerate(condition.treatment):
+        if step.days is not None or life.decided.get((condition.key, position)):
+            continue
+        due = onset + int(step.after_years * YEAR)
+        if due > day:
+            continue
+        start = day if encounter else min(day, due + int(life.rng.random() * 60))
+        age = life.age(start)
+        if not step.min_age <= age <= step.max_age:
+            continue
+        if step.when and not life.holds(step.when, start):
+            continue
+        # Who gets the step is decided once; a person who will not is never asked again.
+        life.decided[(condition.key, position)] = True
+        if not life.chance(step.share):
+            continue
+        medicine = choose(life, step, start)
+        if medicine is None or covered(life, medicine, condition.key, start):
+            continue
+        prescribe(life, medicine, step, condition.key, reason, start, encounter, setting, None)
+
+
+def course(
+    life: Life,
+    condition: Condition,
+    reason: str,
+    encounter: rec.Encounter,
+    day: int,
+    where: str,
+    *,
+    stay_days: int = 0,
+) -> None:
+    """Courses for an episode: in the community, or in hospital with the rest of the course to go home with."""
+    given: set[int] = set()
+    age = life.age(day)
+    for step in condition.treatment:
+        if step.step in given or step.where not in ("any", where) or not step.min_age <= age <= step.max_age:
+            continue
+        if step.when and not life.holds(step.when, day):
+            continue
+        if not life.chance(step.share):
+            continue
+        medicine = choose(life, step, day)
+        if medicine is None or covered(life, medicine, condition.key, day):
+            continue
+        given.add(step.step)
+        if where == "gp":
+            prescribe(life, medicine, step, condition.key, reason, day, encounter, "community", step.days)
+            continue
+        discharge_day = local_day(encounter.end)
+        if step.days is None:
+            prescribe(life, medicine, step, condition.key, reason, discharge_day, encounter, "discharge", None)
+            continue
+        inpatient = min(step.days, stay_days + 1)
+        prescribe(life, medicine, step, condition.key, reason, day, encounter, "inpatient", inpatient)
+        left = step.days - inpatient
+        if left >= 2 and discharge_day + 1 <= life.last:
+            order = prescribe(
+                life, medicine, step, condition.key, reason, discharge_day + 1, encounter, "discharge", left
+            )
+            order.authored = encounter.end - 3600
+
+
+def review(life: Life, condition: Condition, reason: str, day: int, encounter: rec.Encounter, since: int) -> None:
+    """At a review: stop what is not tolerated (and start the next choice), then take steps that are due."""
+    years = max(0.0, (day - since) / YEAR)
+    for order in life.orders:
+        if order.source != condition.key or order.end is not None or order.start >= day - 14:
+            continue
+        step = next((s for s in condition.treatment if order.medicine.key in s.medicine), None)
+        blocked = step is not None and not allowed(life, order.medicine, step, day)
+        if not blocked and not life.chance(STOP_PER_YEAR * years):
+            continue
+        order.end = day - 1
+        order.stop_reason = "No longer suitable" if blocked else "Adverse effect"
+        _end_effects(life, order, step, day)
+        if step is None:
+            continue
+        others = [life.plan.medicines[key] for key in step.medicine if key != order.medicine.key]
+        for other in others:
+            if allowed(life, other, step, day) and not covered(life, other, condition.key, day):
+                prescribe(life, other, step, condition.key, reason, day, encounter, "community", None)
+                break
+    long_term(life, condition, reason, day, encounter, "community")
+
+
+def _end_effects(life: Life, order: Order, step: Treatment | None, day: int) -> None:
+    if step is None:
+        return
+    for observable in step.effect:
+        for position, effect in enumerate(life.body.effects):
+            if effect.observable == observable and effect.start == order.start and effect.end is None:
+                life.body.effects[position] = effect._replace(end=day)
+                break
+
+
+def close(life: Life) -> None:
+    """Turn the orders into medication rows: nothing is taken after death, courses end by the index date."""
+    for order in life.orders:
+        end, stop = order.end, order.stop_reason
+        if life.death_day is not None and (end is None or end > life.death_day):
+            end, stop = life.death_day, stop or "Patient died"
+        if end is not None and end < order.start:
+            end = order.start
+        until = end if end is not None else life.index
+        issues = max(1, -(-(until - order.start) // ISSUE_DAYS)) if order.repeat else 1
+        life.rows["medication"].append(
+            rec.Medication(
+                order.id, life.person.id, order.encounter, order.medicine.key, order.start, end,
+                max(order.authored, life.birth * DAY), order.repeat, issues, order.child, order.days, order.reason,
+                stop, order.role, order.setting,
+            )  # fmt: skip
+        )
