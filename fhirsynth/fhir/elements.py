@@ -40,9 +40,14 @@ def extension(name: str, kind: str, value: Any) -> Json:
     return {"url": f"{UK_CORE}Extension-UKCore-{name}", f"value{kind}": value}
 
 
+def escaped(text: str) -> str:
+    """`text` as it may stand in a narrative."""
+    return escape(text, quote=False)
+
+
 def narrative(text: str) -> Json:
-    """A generated narrative that says `text`."""
-    return {"status": "generated", "div": _NARRATIVE_START + escape(text, quote=False) + _NARRATIVE_END}
+    """A generated narrative that says `text`, which must already be `escaped`."""
+    return {"status": "generated", "div": _NARRATIVE_START + text + _NARRATIVE_END}
 
 
 def number(value: float, decimals: int) -> float | int:

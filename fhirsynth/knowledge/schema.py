@@ -305,9 +305,14 @@ class Range(Form):
 
 
 class Level(Form):
-    """A person's own usual level: mean and between-person spread by age and sex, day-to-day spread."""
+    """A person's own usual level: mean and between-person spread by age and sex, day-to-day spread.
 
-    age: list[int]
+    The means at the ages `age` (years; fractions where growth is fast) are joined by straight lines, flat beyond
+    the ends. With `log`, `female` and `male` are medians, and `sd` and `daily_sd` are on the scale of natural
+    logarithms; otherwise all are in the observable's unit.
+    """
+
+    age: list[float]
     female: list[float]
     male: list[float]
     sd: Positive
@@ -316,6 +321,14 @@ class Level(Form):
     floor: float
     ceiling: float
     source: str
+
+    @model_validator(mode="after")
+    def _parallel(self) -> Level:
+        if not len(self.age) == len(self.female) == len(self.male) > 0:
+            raise ValueError("age, female and male must have the same length")
+        if self.age != sorted(set(self.age)):
+            raise ValueError("age must rise")
+        return self
 
 
 class Answer(Form):
@@ -449,6 +462,19 @@ class GeneralReason(Form):
     mode: Literal["any", "telephone", "home"] = "any"
     procedures: list[Key] = []
     observables: list[Key] = []
+
+
+class Flag(Form):
+    """An alert on a record: everyone for whom all of `when` holds (and who needs an interpreter, where
+    `interpreter` is set) has it with probability `share`."""
+
+    key: Key
+    name: str
+    snomed: Snomed
+    when: list[str] = []
+    interpreter: bool = False
+    share: Share
+    source: str
 
 
 Vaccine.model_rebuild()

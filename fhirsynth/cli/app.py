@@ -1,0 +1,64 @@
+"""The `fhirsynth` command: its verbs, and how it ends when something is wrong."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from fhirsynth import __version__
+from fhirsynth.cli import population, show, validate
+from fhirsynth.errors import FhirsynthError
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 validate found something wrong; 2 the input is wrong or cannot be read; "
+    "3 the output cannot be written; 130 interrupted."
+)
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="Make synthetic UK populations as UK Core FHIR R4.\n\nNobody in them is real.",
+    epilog=EXIT_CODES,
+    pretty_exceptions_enable=False,
+)
+app.command("population")(population.population)
+app.command("show")(show.show)
+app.command("validate")(validate.validate)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fhirsynth {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    pass
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """End with one line on standard error."""
+    typer.echo(f"fhirsynth: {' '.join(message.split())}", err=True)
+    sys.exit(code)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line; every error is one line on standard error, and there is no traceback."""
+    from fhirsynth.knowledge.errors import KnowledgeError
+
+    try:
+        ended = app(arguments, standalone_mode=False)
+    except FhirsynthError as error:
+        fail(str(error), error.exit_code)
+    except KnowledgeError as error:
+        fail(f"knowledge file {error}", 2)
+    sys.exit(ended if isinstance(ended, int) else 0)

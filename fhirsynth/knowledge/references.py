@@ -1,0 +1,169 @@
+"""Whether what one knowledge entry says of another exists: medicines, observables, conditions, published tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from fhirsynth.knowledge.errors import Path, nearest
+
+if TYPE_CHECKING:
+    from fhirsynth.knowledge.loader import Knowledge
+
+#: States of the habits of the population model, as `habit=state`.
+HABITS: dict[str, tuple[str, ...]] = {
+    "smoking": ("never", "ex", "current"),
+    "alcohol": ("none", "low", "high"),
+    "bmi": ("underweight", "normal", "overweight", "obese"),
+    "ethnic-group": ("white", "south-asian", "black", "mixed", "other"),
+    "imd": tuple(str(decile) for decile in range(1, 11)),
+    "sex": ("female", "male"),
+}
+_TERM = re.compile(r"^([a-z0-9.-]+)(<=|>=|<|>|=|:)(.+)$")
+_NUMBER = re.compile(r"^-?\d+(\.\d+)?$")
+
+
+class Reference(NamedTuple):
+    """One mention: the entry that makes it, where in the entry, the word, what it must be one of."""
+
+    kind: str
+    key: str
+    path: Path
+    word: str
+    known: Collection[str]
+    what: str
+
+
+def check_references(knowledge: Knowledge) -> None:
+    """Raise KnowledgeError for the first entry that names something which does not exist, with the nearest names."""
+    for reference in _references(knowledge):
+        if reference.word not in reference.known:
+            origin = knowledge.origins[reference.kind, reference.key]
+            raise origin.error(
+                reference.path,
+                f"expected {reference.what}, found {reference.word!r}; {nearest(reference.word, reference.known)}",
+                reference.word,
+            )
+
+
+def _references(knowledge: Knowledge) -> Iterator[Reference]:
+    yield from _of_conditions(knowledge)
+    yield from _of_catalogues(knowledge)
+
+
+def _all(kind: str, key: str, path: Path, words: Iterable[str], known: Collection[str], what: str) -> Iterator[Reference]:
+    for position, word in enumerate(words):
+        yield Reference(kind, key, (*path, position), word, known, what)
+
+
+def _classes(knowledge: Knowledge) -> set[str]:
+    return {name for medicine in knowledge.medicines.values() for name in medicine.classes}
+
+
+def _of_conditions(knowledge: Knowledge) -> Iterator[Reference]:
+    conditions, medicines, procedures = knowledge.conditions, knowledge.medicines, knowledge.procedures
+    observables = knowledge.observables
+    looked_at = {**observables, **knowledge.panels, **procedures}
+    a_test = "the key of an observable, a panel or a procedure"
+    kuan = set(knowledge.table("conditions_kuan")["code"]) if conditions else set()
+    groups = set(knowledge.table("hes_groups")["icd10_range"]) if conditions else set()
+    for key, c in conditions.items():
+        here = "conditions", key
+        if c.prevalence is not None:
+            yield Reference(*here, ("prevalence", "code"), c.prevalence.code, kuan, "a code of conditions_kuan.csv")
+        for i, cause in enumerate(c.because):
+            yield from _habit_or_condition(knowledge, *here, ("because", i, "of"), cause.of)
+        for i, risk in enumerate(c.risk):
+            yield from _habit_or_condition(knowledge, *here, ("risk", i, "of"), risk.of)
+        yield from _all(*here, ("onset", "after"), c.onset.after, conditions, "the key of a condition")
+        yield from _all(*here, ("needs",), c.needs, conditions, "the key of a condition")
+        yield from _all(*here, ("tests",), c.tests, looked_at, a_test)
+        for observable in c.shifts:
+            yield Reference(*here, ("shifts", observable), observable, observables, "the key of an observable")
+        for i, monitoring in enumerate(c.monitoring):
+            yield from _all(*here, ("monitoring", i, "what"), monitoring.what, looked_at, a_test)
+        for i, clinic in enumerate(c.outpatient):
+            place = ("outpatient", i, "specialty")
+            yield Reference(*here, place, clinic.specialty, knowledge.specialties, "the key of a specialty")
+        for i, stage in enumerate(c.stages):
+            yield from _expression(knowledge, *here, ("stages", i, "when"), stage.when)
+        for i, done in enumerate(c.procedures):
+            yield Reference(*here, ("procedures", i, "procedure"), done.procedure, procedures, "the key of a procedure")
+        for i, step in enumerate(c.treatment):
+            path: Path = ("treatment", i)
+            yield from _all(*here, (*path, "medicine"), step.medicine, medicines, "the key of a medicine")
+            for observable in step.effect:
+                yield Reference(*here, (*path, "effect", observable), observable, observables, "the key of an observable")
+            if step.when is not None:
+                yield from _expression(knowledge, *here, (*path, "when"), step.when)
+            for j, term in enumerate(step.blocked_by):
+                yield from _expression(knowledge, *here, (*path, "blocked_by", j), term)
+        if c.stay is not None:
+            place = ("stay", "specialty")
+            yield Reference(*here, place, c.stay.specialty, knowledge.specialties, "the key of a specialty")
+            a_group = "an icd10_range of hes_groups.csv"
+            yield from _all(*here, ("stay", "hes_groups"), c.stay.hes_groups, groups, a_group)
+            for i, done in enumerate(c.stay.procedures):
+                path = ("stay", "procedures", i, "procedure")
+                yield Reference(*here, path, done.procedure, procedures, "the key of a procedure")
+
+
+def _of_catalogues(knowledge: Knowledge) -> Iterator[Reference]:
+    observables, specimens, procedures = knowledge.observables, knowledge.specimens, knowledge.procedures
+    for key, medicine in knowledge.medicines.items():
+        for i, term in enumerate(medicine.blocked_by):
+            yield from _expression(knowledge, "medicines", key, ("blocked_by", i), term)
+    for key, allergy in knowledge.allergies.items():
+        here = "allergies", key
+        yield from _all(*here, ("reactions",), allergy.reactions, knowledge.reactions, "the key of a reaction")
+        yield from _all(*here, ("blocks",), allergy.blocks, _classes(knowledge), "a class of some medicine")
+    for key, observable in observables.items():
+        if observable.specimen is not None:
+            yield Reference("observables", key, ("specimen",), observable.specimen, specimens, "the key of a specimen")
+    for key, panel in knowledge.panels.items():
+        yield from _all("panels", key, ("members",), panel.members, observables, "the key of an observable")
+        yield Reference("panels", key, ("specimen",), panel.specimen, specimens, "the key of a specimen")
+    for key, vaccine in knowledge.vaccines.items():
+        for i, dose in enumerate(vaccine.doses):
+            path = ("doses", i, "conditions")
+            yield from _all("vaccines", key, path, dose.conditions, knowledge.conditions, "the key of a condition")
+    for key, reason in knowledge.general_reasons.items():
+        here = "general_reasons", key
+        yield from _all(*here, ("procedures",), reason.procedures, procedures, "the key of a procedure")
+        looked_at = {**observables, **knowledge.panels}
+        yield from _all(*here, ("observables",), reason.observables, looked_at, "the key of an observable or a panel")
+    for key, flag in knowledge.flags.items():
+        for i, term in enumerate(flag.when):
+            yield from _expression(knowledge, "flags", key, ("when", i), term)
+
+
+def _habit_or_condition(knowledge: Knowledge, kind: str, key: str, path: Path, word: str) -> Iterator[Reference]:
+    habit, equals, state = word.partition("=")
+    if not equals:
+        yield Reference(kind, key, path, word, knowledge.conditions, "the key of a condition, or habit=state")
+        return
+    yield Reference(kind, key, path, habit, HABITS, "a habit before '='")
+    yield Reference(kind, key, path, state, HABITS.get(habit, ()), f"a state of {habit} after '='")
+
+
+def _expression(knowledge: Knowledge, kind: str, key: str, path: Path, term: str) -> Iterator[Reference]:
+    """A term of `when` or `blocked_by`: `egfr<30`, `age>75`, `sex=female`, `condition:…`, `allergy:…`, `pregnancy`."""
+    if term == "pregnancy":
+        return
+    match = _TERM.match(term)
+    if match is None:
+        what = "<observable><op><number>, age<op><number>, habit=state, condition:<key>, allergy:<class> or pregnancy"
+        yield Reference(kind, key, path, term, (), what)
+        return
+    name, operator, value = match.groups()
+    if operator == ":":
+        known = {"condition": knowledge.conditions, "allergy": _classes(knowledge)}
+        yield Reference(kind, key, path, name, known, "condition or allergy before ':'")
+        yield Reference(kind, key, path, value, known.get(name, ()), f"a known {name} after ':'")
+    elif operator == "=":
+        yield from _habit_or_condition(knowledge, kind, key, path, term)
+    else:
+        yield Reference(kind, key, path, name, {**knowledge.observables, "age": None}, "an observable or age")
+        if _NUMBER.match(value) is None:
+            yield Reference(kind, key, path, value, (), f"a number after {operator!r}")

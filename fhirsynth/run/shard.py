@@ -1,0 +1,102 @@
+"""One shard from spec to record to resources, with what a process needs for it loaded once."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from fhirsynth import knowledge as kb
+from fhirsynth.errors import InputError
+from fhirsynth.fhir import Context, organisations_bundle, person_bundle
+from fhirsynth.knowledge.errors import nearest
+from fhirsynth.population import REGIONS
+from fhirsynth.population.model import PopulationModel, load_model
+from fhirsynth.population.people import People, make_people
+from fhirsynth.population.places import Places, load_places
+from fhirsynth.record import Record
+from fhirsynth.timeline import live
+
+if TYPE_CHECKING:
+    from fhirsynth.knowledge import Knowledge
+    from fhirsynth.record.schema import Person
+    from fhirsynth.spec import Spec
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What every shard of a run needs and none changes."""
+
+    knowledge: Knowledge
+    model: PopulationModel
+    places: Places
+    context: Context
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One shard made: its people (living first) and the linked tables of their lives, without places."""
+
+    living: int
+    people: People
+    record: Record
+
+
+@lru_cache(maxsize=1)
+def tools(index_date: dt.date) -> Tools:
+    """Knowledge, model, places and exporter, loaded once a process. Raises KnowledgeError."""
+    knowledge = kb.load()
+    return Tools(knowledge, load_model(knowledge), load_places(knowledge), Context(knowledge, index=index_date))
+
+
+def check(spec: Spec) -> None:
+    """Raise InputError where the spec names what does not exist or asks for people who cannot be."""
+    knowledge = kb.load()
+    long_term = [key for key, condition in knowledge.conditions.items() if condition.kind == "long-term"]
+    for key in spec.condition:
+        if key not in long_term:
+            found = "is not one that people live with" if key in knowledge.conditions else "is not known"
+            raise InputError(f"condition {key!r} {found}; {nearest(key, long_term)}")
+    if spec.region is not None and spec.region not in REGIONS:
+        raise InputError(f"region {spec.region!r} is not known; {nearest(spec.region, REGIONS)}")
+    model = tools(spec.index_date).model
+    try:
+        evidence = model.codes_of(dict.fromkeys(spec.condition, True), spec.region)
+        model.age_sex_weights(spec.age, spec.sex, evidence)
+    except ValueError as error:
+        raise InputError(f"{error}; widen --age, --sex or --condition") from None
+
+
+def make(spec: Spec, number: int) -> Shard:
+    """Make shard `number` (counted from 0). The same spec and number give the same shard anywhere."""
+    kit = tools(spec.index_date)
+    people = make_people(spec, number, kit.knowledge, kit.model, kit.places)
+    record = Record(live(people, spec, kit.knowledge, kit.places))
+    return Shard(spec.shard_size(number), people, record)
+
+
+def place_tables(places: Places) -> dict[str, list[Any]]:
+    """The tables of places and staff, as the record has them."""
+    return {
+        "organisation": places.organisations,
+        "location": places.locations,
+        "practitioner": places.practitioners,
+        "practitioner_role": places.practitioner_roles,
+        "healthcare_service": places.healthcare_services,
+    }
+
+
+def bundles(shard: Shard, context: Context, *, shared: bool = False) -> Iterator[tuple[Person, Json]]:
+    """Each person of a shard with their bundle; `shared` as in `fhirsynth.fhir.person_bundle`."""
+    for person, rows in shard.record.by_person():
+        yield person, person_bundle(person, rows, context, shared=shared)
+
+
+def organisations(spec: Spec) -> Json:
+    """The bundle of places and staff, to be loaded before the people."""
+    kit = tools(spec.index_date)
+    return organisations_bundle(place_tables(kit.places), kit.context)

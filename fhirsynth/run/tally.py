@@ -1,0 +1,87 @@
+"""What a population holds, counted: people, resources by type, conditions beside their published prevalence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fhirsynth import knowledge as kb
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from fhirsynth.population.people import People
+    from fhirsynth.record.schema import Person
+
+#: Years to a band of the published table; the last band is open.
+_BAND, _LAST_BAND = 10, 8
+_PER = 10_000
+_COUNTERS = ("resources", "conditions", "expected")
+
+
+@dataclass
+class Tally:
+    """Counts of one shard or of many. `conditions` and `expected` are of the living."""
+
+    living: int = 0
+    dead: int = 0
+    resources: Counter[str] = field(default_factory=Counter)
+    conditions: Counter[str] = field(default_factory=Counter)
+    expected: Counter[str] = field(default_factory=Counter)  # type: ignore[type-arg]
+
+    def add(self, other: Tally) -> None:
+        """Add the counts of `other` to these."""
+        self.living += other.living
+        self.dead += other.dead
+        self.resources.update(other.resources)
+        self.conditions.update(other.conditions)
+        self.expected.update(other.expected)
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain JSON, keys in order."""
+        counters = {name: dict(sorted(getattr(self, name).items())) for name in _COUNTERS}
+        return {"living": self.living, "dead": self.dead, **counters}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Tally:
+        """What `as_json` wrote."""
+        return cls(data["living"], data["dead"], *(Counter(data[name]) for name in _COUNTERS))
+
+
+@lru_cache(maxsize=1)
+def published() -> dict[str, dict[str, list[float]]]:
+    """Share of people who have each condition: condition → sex → ten-year age band, the last 80 and over."""
+    knowledge = kb.load()
+    table = knowledge.table("conditions_kuan")
+    by_code: dict[str, dict[str, list[float]]] = {}
+    bands = [name for name in table if name[0].isdigit()]
+    for row, (code, sex) in enumerate(zip(table["code"], table["sex"], strict=True)):
+        by_code.setdefault(code, {})[sex] = [float(table[band][row] or 0) / _PER for band in bands]
+    nobody = [0.0] * len(bands)
+    return {
+        key: {sex: by_code[condition.prevalence.code].get(sex, nobody) for sex in ("female", "male")}
+        for key, condition in knowledge.conditions.items()
+        if condition.prevalence is not None
+    }
+
+
+def age_on(person: Person, date: dt.date) -> int:
+    """Whole years of age of a person on `date`."""
+    born = np.datetime64(person.birth, "D").item()
+    return int(date.year - born.year - ((date.month, date.day) < (born.month, born.day)))
+
+
+def count_people(people: People, living: int, index_date: dt.date) -> Tally:
+    """Count the people of one shard, of whom the first `living` are alive."""
+    tally = Tally(living, len(people.persons) - living)
+    cells = Counter(
+        (person.sex, min(age_on(person, index_date) // _BAND, _LAST_BAND)) for person in people.persons[:living]
+    )
+    for key, rates in published().items():
+        tally.conditions[key] = int(people.has[key][:living].sum())
+        tally.expected[key] = round(sum(n * rates[sex][band] for (sex, band), n in sorted(cells.items())), 6)
+    return tally
