@@ -1,7 +1,7 @@
 """A small record written by hand, with every table and every kind of row, and the knowledge it needs.
 
 Three people: a woman of 67 with diabetes (a stay after an A&E attendance, repeat medicines, laboratory
-panels, an allergy), her husband who died, and their grandson of 3 (no known allergies, vaccines, one declined).
+panels, an allergy), her husband who died, and their grandson of 3 (no known allergies, a declined vaccine).
 """
 
 from __future__ import annotations
@@ -256,7 +256,8 @@ def knowledge() -> Knowledge:
     ]
     vaccine = form.Vaccine(
         key="influenza",
-        name="Supemtek Quadrivalent vaccine (recombinant) solution for injection 0.5ml pre-filled syringes (Sanofi)",
+        name="Supemtek Quadrivalent vaccine (recombinant) solution for injection 0.5ml "
+        "pre-filled syringes (Sanofi)",
         snomed="39566211000001103",
         procedure="822851000000102",
         procedure_name="Seasonal influenza vaccination",
@@ -695,7 +696,7 @@ def record() -> Record:
                 "1950-12-01",
                 "Brian",
                 death=instant("2023-11-05T22:15"),
-                marital_status="W",
+                marital_status="M",
             ),
         ],
         "contact": [

@@ -62,7 +62,8 @@ def test_official_validator_finds_no_error(bundles: Path, release: str) -> None:
         if "severity" in line and (line["severity"] != "warning" or line["id"] not in known)
     ]
     assert unexpected == []
-    assert lines[-1]["summary"] and lines[-1]["resources"] > 80
+    assert lines[-1]["summary"]
+    assert lines[-1]["resources"] > 80
 
 
 def test_every_resource_is_a_sound_r4_model(bundles: Path) -> None:

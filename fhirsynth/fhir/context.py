@@ -113,7 +113,7 @@ class Context:
         self.products: dict[tuple[str, bool], Product] = products(self)
 
     def _practice_setting(self, specialty: str) -> Json:
-        """A specialty by its main specialty code, its own name as text; by name alone where it has no code."""
+        """A specialty by its main specialty code, its own name as text; without a code by name."""
         known = self.knowledge.specialties[specialty]
         code = self.codes.main_specialty.get(known.code, known.code)
         found = self.codes.national["practice-setting"].get(code, {})

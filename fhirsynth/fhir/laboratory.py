@@ -70,7 +70,7 @@ def specimen(row: rows.Specimen, scope: Scope, context: Context) -> Json:
 
 
 def note_report(row: rows.Report, scope: Scope, context: Context) -> None:
-    """Put into `scope` what each observation of the report says of it. To be called before those are built."""
+    """Put into `scope` what each observation of the report says of it, before those are built."""
     performer = [context.organisations[row.organisation_id]]
     scope.reports[row.id] = {
         "basedOn": [scope.requests[row.request_id]],

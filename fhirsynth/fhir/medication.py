@@ -47,7 +47,7 @@ def timing(per_day: float) -> Json:
     """Times a day as frequency and period: the shortest period up to 90 days in which it is whole."""
     for days in range(1, 91):
         times = round(per_day * days)
-        if times and abs(per_day * days - times) < 0.02:
+        if times and abs(per_day * days - times) < 0.01:
             break
     if days % 7 == 0:
         return {"repeat": {"frequency": times, "period": days // 7, "periodUnit": "wk"}}

@@ -24,9 +24,10 @@ _NOT_KNOWN = concept("http://terminology.hl7.org/CodeSystem/data-absent-reason",
 class Form(NamedTuple):
     """How one observable is written.
 
-    `bare`: the `meta` without a value, which most of the profiles ask for. `quantity`: unit, system and code
-    that go beside a value. `components`: code of each number of a reading that has two. `above` and `threshold`: the other code, for values above it. `parts`: codes of
-    the parts of a score. `ranges`: reference range by sex.
+    `bare`: the `meta` where there is no value, which most of the profiles ask for. `quantity`: unit, system
+    and code that go beside a value. `components`: code of each number of a reading that has two. `above` and
+    `threshold`: the other code, for values above it. `parts`: codes of the parts of a score. `ranges`:
+    reference range by sex.
     """
 
     meta: Json

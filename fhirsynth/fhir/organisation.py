@@ -1,4 +1,4 @@
-"""Organization, Location, Practitioner, PractitionerRole, HealthcareService: where care is given and by whom."""
+"""Organization, Location, Practitioner, PractitionerRole, HealthcareService: where care is given, by whom."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Provenance: that fhirsynth, a program, made these resources, so that no one takes them for a real record."""
+"""Provenance: that fhirsynth, a program, made these resources, so that no one takes them for real."""
 
 from __future__ import annotations
 

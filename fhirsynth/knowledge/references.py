@@ -148,18 +148,19 @@ def _habit_or_condition(knowledge: Knowledge, kind: str, key: str, path: Path, w
 
 
 def _expression(knowledge: Knowledge, kind: str, key: str, path: Path, term: str) -> Iterator[Reference]:
-    """A term of `when` or `blocked_by`: `egfr<30`, `age>75`, `sex=female`, `condition:…`, `allergy:…`, `pregnancy`."""
+    """A term of `when` or `blocked_by`: `egfr<30`, `age>75`, `sex=female`, `condition:…`, `allergy:…`, `taking:…`, `pregnancy`."""
     if term == "pregnancy":
         return
     match = _TERM.match(term)
     if match is None:
-        what = "<observable><op><number>, age<op><number>, habit=state, condition:<key>, allergy:<class> or pregnancy"
+        what = "<observable><op><number>, age<op><number>, habit=state, condition:<key>, allergy:<class>, taking:<class> or pregnancy"
         yield Reference(kind, key, path, term, (), what)
         return
     name, operator, value = match.groups()
     if operator == ":":
-        known = {"condition": knowledge.conditions, "allergy": _classes(knowledge)}
-        yield Reference(kind, key, path, name, known, "condition or allergy before ':'")
+        classes = _classes(knowledge)
+        known = {"condition": knowledge.conditions, "allergy": classes, "taking": classes}
+        yield Reference(kind, key, path, name, known, "condition, allergy or taking before ':'")
         yield Reference(kind, key, path, value, known.get(name, ()), f"a known {name} after ':'")
     elif operator == "=":
         yield from _habit_or_condition(knowledge, kind, key, path, term)

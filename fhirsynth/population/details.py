@@ -35,10 +35,10 @@ MARITAL_CODES = {"single": "S", "married": "M", "separated": "P", "divorced": "D
 #: Letters that no real inward code of a postcode uses (Royal Mail), so these postcodes cannot exist.
 UNUSED = "CIKMOV"
 DISTRICTS = 18
-TAKES_NAME = 0.75  # of women who marry a man
+TAKES_NAME = 0.75  # of women who marry a man; estimate
 INTERPRETER = 0.2  # of those whose main language is not English (Census 2021: not well or not at all)
 EMAIL = ("example.com", "example.org", "example.net")
-#: Next of kin of those who live without partner or parents: relationship, chance, from what age on.
+#: Next of kin of those who live without partner or parents: relationship, chance, from what age on (estimates).
 KIN: tuple[tuple[int, tuple[tuple[str, float], ...]], ...] = (
     (16, (("mother", 0.5), ("father", 0.2), ("sibling", 0.15), ("friend", 0.15))),
     (45, (("sibling", 0.3), ("daughter", 0.25), ("son", 0.2), ("mother", 0.1), ("friend", 0.15))),
@@ -46,7 +46,16 @@ KIN: tuple[tuple[int, tuple[tuple[str, float], ...]], ...] = (
 )
 MALE = ("father", "son")
 #: Years by which relatives are older than the person.
-OLDER = {"mother": 28, "father": 30, "sibling": 0, "friend": 0, "spouse": 0, "partner": 0, "daughter": -29, "son": -29}
+OLDER = {
+    "mother": 28,
+    "father": 30,
+    "sibling": 0,
+    "friend": 0,
+    "spouse": 0,
+    "partner": 0,
+    "daughter": -29,
+    "son": -29,
+}
 
 
 class _Uniforms:
@@ -83,7 +92,9 @@ class _Addresses:
         for row in rows(knowledge, "places_towns"):
             towns.setdefault(row["region"], []).append(row)
         self._phone = {town["area"]: town["phone"] for found in towns.values() for town in found}
-        self._towns = {region: Choice(found, [float(r["weight"]) for r in found]) for region, found in towns.items()}
+        self._towns = {
+            region: Choice(found, [float(r["weight"]) for r in found]) for region, found in towns.items()
+        }
         words: dict[str, tuple[list[str], list[float]]] = {}
         for row in rows(knowledge, "places_streets"):
             items, weights = words.setdefault(row["kind"], ([], []))
@@ -313,7 +324,9 @@ class Details:
                 both = person.marital_status == "M" and other.marital_status == "M"
                 self._known(person, other, "spouse" if both else "partner", True)
             elif person.household in ("couple", "couple-children"):
-                self._invented(person, age, home, "spouse" if person.marital_status == "M" else "partner", True, True)
+                self._invented(
+                    person, age, home, "spouse" if person.marital_status == "M" else "partner", True, True
+                )
             else:
                 grown = [c for c in households.children[households.home[i]] if ages[c] >= ADULT + 2]
                 if grown:

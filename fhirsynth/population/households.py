@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 NOBODY = -1
 YEAR = 365.25
-#: Husbands and male partners are on average two and a half years older (ONS, marriages in England).
+#: Husbands and male partners are on average two and a half years older (order of size of ONS marriage statistics).
 GAP, GAP_SD, WIDEST_GAP = 2.5, 3.5, 14
-SAME_SEX = 0.02  # of couples (Census 2021, England: 1.7% of people who are married or in a partnership)
+SAME_SEX = 0.02  # of couples; Census 2021, England: 0.9% of the married, more of those who live together
 SAME_GROUP = 0.9  # of couples are of one ethnic group (Census 2011: 91%)
 MOTHER = (16, 45)  # years older than the child
 FATHER = (18, 45)
@@ -54,11 +54,15 @@ class Households:
 def separate(n: int) -> Households:
     """Everybody in a household of their own."""
     nobody = [NOBODY] * n
-    return Households(list(range(n)), nobody, [*nobody], [*nobody], [[i] for i in range(n)], [[] for _ in range(n)])
+    return Households(
+        list(range(n)), nobody, [*nobody], [*nobody], [[i] for i in range(n)], [[] for _ in range(n)]
+    )
 
 
 class _Matcher:
-    def __init__(self, codes: Codes, birth: NDArray[np.int64], model: PopulationModel, rng: np.random.Generator):
+    def __init__(
+        self, codes: Codes, birth: NDArray[np.int64], model: PopulationModel, rng: np.random.Generator
+    ):
         self.codes, self.rng, self.model = codes, rng, model
         self.birth: list[int] = birth.tolist()
         states = model.states
@@ -134,7 +138,9 @@ class _Matcher:
         elsewhere: list[int] = []  # households of children whose parents are not here
         age = self.codes["age"].tolist()
         at_home = [
-            i for i, kind in enumerate(self.household) if kind == "with-parents" and age[i] < CHILD_LIVES_AT_HOME_UNTIL
+            i
+            for i, kind in enumerate(self.household)
+            if kind == "with-parents" and age[i] < CHILD_LIVES_AT_HOME_UNTIL
         ]
         draws = self.rng.random((len(at_home), 2)).tolist()
         for (which, parent), child in zip(draws, at_home, strict=True):

@@ -80,11 +80,13 @@ class _Sampler:
 class PopulationModel:
     """Who people are, as one Bayesian network over demography, habits and long-term conditions.
 
-    `edges`: first ages of the bands; `weights`: people by single year of age and sex, shape (111, 2).
+    Made by `build` or `load_model`. `edges` are the first ages of the bands, `bands` the band of each year.
     `states[node]` names the codes that `sample` returns; a condition's codes are 0 absent, 1 present.
     """
 
-    def __init__(self, edges: tuple[int, ...], nodes: Iterable[Node], weights: Floats, built_from: str) -> None:
+    def __init__(
+        self, edges: tuple[int, ...], nodes: Iterable[Node], weights: Floats, built_from: str
+    ) -> None:
         self.edges = edges
         self.node = {node.name: node for node in nodes}
         self.digest = built_from
@@ -102,7 +104,10 @@ class PopulationModel:
     # --- drawing ---------------------------------------------------------------------------------
 
     def age_sex_weights(
-        self, age: tuple[int, int] = (0, OLDEST), sex: str | None = None, evidence: Mapping[str, int] | None = None
+        self,
+        age: tuple[int, int] = (0, OLDEST),
+        sex: str | None = None,
+        evidence: Mapping[str, int] | None = None,
     ) -> Floats:
         """People (of the mid-2023 population) by year of age and sex who fit; shape (111, 2).
 
@@ -116,7 +121,10 @@ class PopulationModel:
             chance = self.posterior(evidence).chance.reshape(len(self.edges), 2)
             weights *= chance[self.bands]
         if weights.sum() <= 0:
-            held = [f"{n}={self.states[n][s]}" if n not in self.conditions else n for n, s in (evidence or {}).items()]
+            held = [
+                f"{n}={self.states[n][s]}" if n not in self.conditions else n
+                for n, s in (evidence or {}).items()
+            ]
             who = f"aged {low} to {high}" + (f", {sex}" if sex else "")
             raise ValueError(f"nobody {who} can have {' and '.join(held) or 'these limits'} together")
         return weights
@@ -132,7 +140,9 @@ class PopulationModel:
         for name, value in given.items():
             state = PRESENCE[value] if isinstance(value, bool) else value
             if name not in self.node or name in ("age_band", "sex"):
-                raise ValueError(f"{name!r} is not a node that can be given (age and sex have their own limits)")
+                raise ValueError(
+                    f"{name!r} is not a node that can be given (age and sex have their own limits)"
+                )
             if state not in self.states[name]:
                 raise ValueError(f"{name}: {state!r} is not one of {', '.join(self.states[name])}")
             out[name] = self.states[name].index(state)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from fhirsynth.population.statistics import rows
@@ -45,14 +45,16 @@ class Names:
             for r in rows(knowledge, "names_first_by_group")
         }
         surnames = rows(knowledge, "names_surname")
-        self._surname = {GENERAL: Choice([r["surname"] for r in surnames], [float(r["weight"]) for r in surnames])}
+        self._surname = {
+            GENERAL: Choice([r["surname"] for r in surnames], [float(r["weight"]) for r in surnames])
+        }
         for r in rows(knowledge, "names_surname_by_group"):
             self._surname[r["tradition"]] = _ranked([n.replace("_", " ") for n in r["names"].split()], 6)
         self._tradition = {
             r["category"]: (r["tradition"], int(r["first"]) / 100, int(r["surname"]) / 100)
             for r in rows(knowledge, "names_tradition")
         }
-        middle = [(a + b) / 2 for a, b in zip(self._years, self._years[1:], strict=False)]
+        middle = [(a + b) / 2 for a, b in pairwise(self._years)]
         self._middle = middle
 
     def first(self, year: int, sex: str, category: str, u: float) -> str:

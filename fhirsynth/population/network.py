@@ -280,16 +280,20 @@ def _habit(knowledge: Knowledge, name: str, edges: tuple[int, ...], background: 
     starts = sorted({int(r["age"]) for r in table})
     percent = {(int(r["age"]), r["sex"], r["state"]): float(r["percent"]) for r in table}
     target = _normal(
-        np.array([
-            [[percent[starts[i], sex, state] for state in states] for sex in SEXES]
-            for i in _from_age(edges, starts)
-        ])
+        np.array(
+            [
+                [[percent[starts[i], sex, state] for state in states] for sex in SEXES]
+                for i in _from_age(edges, starts)
+            ]
+        )
     )
     tilt = np.ones((len(GROUPS), len(DECILES), len(states)))
     for r in rows(knowledge, "population_habit_effects"):
         if r["node"] == name:
             parent, _, value = r["of"].partition("=")
-            where = (GROUPS.index(value),) if parent == "ethnic-group" else (slice(None), DECILES.index(value))
+            where = (
+                (GROUPS.index(value),) if parent == "ethnic-group" else (slice(None), DECILES.index(value))
+            )
             tilt[(*where, ..., states.index(r["state"]))] *= float(r["odds_ratio"])
     scale = target.copy()
     for _ in range(500):
@@ -319,9 +323,9 @@ def demography(knowledge: Knowledge, edges: tuple[int, ...]) -> list[Node]:
     codes = tuple(r["category"] for r in rows(knowledge, "population_ethnic_category"))
     language_rows = {r["category"]: r for r in rows(knowledge, "population_language")}
     others = tuple(c for c in next(iter(language_rows.values())) if c != "category")
-    spoken = np.array([
-        [float(language_rows[c][x]) if c in language_rows else 0.0 for x in others] for c in codes
-    ])
+    spoken = np.array(
+        [[float(language_rows[c][x]) if c in language_rows else 0.0 for x in others] for c in codes]
+    )
     language = np.column_stack([100 - spoken.sum(axis=1), spoken]) / 100
 
     nodes = [
@@ -331,7 +335,9 @@ def demography(knowledge: Knowledge, edges: tuple[int, ...]) -> list[Node]:
         Node("ethnic_group", GROUPS, ("age_band", "region"), group),
         Node("ethnic_category", codes, ("region", "ethnic_group"), category),
         Node("imd", DECILES, ("age_band", "ethnic_group"), imd),
-        Node("marital_status", marital_states, ("age_band", "sex"), _marital(knowledge, edges, marital_states)),
+        Node(
+            "marital_status", marital_states, ("age_band", "sex"), _marital(knowledge, edges, marital_states)
+        ),
         Node("language", ("en", *others), ("ethnic_category",), language),
         Node(
             "household",

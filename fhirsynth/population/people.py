@@ -45,7 +45,9 @@ class People:
     has: dict[str, NDArray[np.bool_]]
 
 
-def make_people(spec: Spec, shard: int, knowledge: Knowledge, model: PopulationModel, places: Places) -> People:
+def make_people(
+    spec: Spec, shard: int, knowledge: Knowledge, model: PopulationModel, places: Places
+) -> People:
     """The people of `shard`: `spec.shard_size(shard)` living, then the dead of the window.
 
     Raises ValueError naming what is unknown (a condition, a region) or cannot go together.
@@ -72,7 +74,11 @@ def make_people(spec: Spec, shard: int, knowledge: Knowledge, model: PopulationM
     if spec.deceased:
         dead = _deaths(spec, knowledge, model, n, weights, rng)
         if len(dead):
-            days = spec.start.toordinal() - EPOCH + rng.integers(0, (spec.index_date - spec.start).days, len(dead))
+            days = (
+                spec.start.toordinal()
+                - EPOCH
+                + rng.integers(0, (spec.index_date - spec.start).days, len(dead))
+            )
             codes = _dead(dead, evidence, knowledge, model, rng)
             birth = _births(codes["age"], days, rng)
             details.add(codes, birth, days * DAY + rng.integers(0, LATEST, len(dead)), separate(len(dead)))
@@ -154,6 +160,3 @@ def _dead(
     level = rng.random(len(dead)) * running[:, -1]
     taken = np.arange(len(dead)) * CANDIDATES + (running[:, :-1] <= level[:, None]).sum(axis=1)
     return {name: values[taken] for name, values in codes.items()}
-
-
-

@@ -11,7 +11,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from fhirsynth.population.identifiers import NO_AREA, telephone
-from fhirsynth.population.names import load_names
+from fhirsynth.population.names import Choice, load_names
 from fhirsynth.population.statistics import rows
 from fhirsynth.record.schema import HealthcareService, Location, Organisation, Practitioner, PractitionerRole
 
@@ -25,8 +25,6 @@ _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "places.fhirsynth.example")
 GENERAL_PRACTICE = "general-practice"
 GPS, NURSES = 4, 2  # of each practice
 COVER = 3  # specialties that one resident doctor covers
-#: Staff of hospitals and practices by ethnic category, per cent (NHS Workforce Race Equality, rounded).
-STAFF = (("A", 58), ("C", 8), ("H", 14), ("J", 6), ("N", 6), ("R", 3), ("S", 5))
 
 
 def _id(*parts: str) -> str:
@@ -59,6 +57,8 @@ class Places:
         self._ward: dict[tuple[str, str], Location] = {}
         self._service: dict[tuple[str, str], HealthcareService] = {}
         self._names = load_names(knowledge)
+        staff = rows(knowledge, "places_staff")
+        self._categories = Choice([r["category"] for r in staff], [float(r["percent"]) for r in staff])
         self._phones = {r["area"]: r["phone"] for r in rows(knowledge, "places_towns")}
         for row in rows(knowledge, "places_practices"):
             self._add_practice(row)
@@ -120,7 +120,15 @@ class Places:
         address = _lines(row["address"])
         phone = self._phone(row["postcode"], ods)
         practice = Organisation(
-            _id("organisation", ods), ods, row["name"], "practice", row["region"], address, row["postcode"], phone, None
+            _id("organisation", ods),
+            ods,
+            row["name"],
+            "practice",
+            row["region"],
+            address,
+            row["postcode"],
+            phone,
+            None,
         )
         surgery = Location(
             _id("location", ods), row["name"], "surgery", None, practice.id, None, address, row["postcode"]
@@ -145,7 +153,14 @@ class Places:
         )  # fmt: skip
         address = _lines(row["site_address"])
         site = Location(
-            _id("location", code), row["site_name"], "site", code, trust.id, None, address, row["site_postcode"]
+            _id("location", code),
+            row["site_name"],
+            "site",
+            code,
+            trust.id,
+            None,
+            address,
+            row["site_postcode"],
         )
         self.organisations.append(trust)
         self.locations.append(site)
@@ -177,20 +192,21 @@ class Places:
 
     def _part_of(self, site: Location, name: str, kind: str) -> Location:
         location = Location(
-            _id("location", site.id, name), name, kind, None, site.organisation_id, site.id, site.address, site.postcode
+            _id("location", site.id, name),
+            name,
+            kind,
+            None,
+            site.organisation_id,
+            site.id,
+            site.address,
+            site.postcode,
         )
         self.locations.append(location)
         return location
 
     def _someone(self, key: str, doctor: bool) -> Practitioner:
         which, a, b, c = _uniform("practitioner", key)
-        left = which * sum(share for _, share in STAFF)
-        category = STAFF[-1][0]
-        for code, share in STAFF:
-            if left < share:
-                category = code
-                break
-            left -= share
+        category = self._categories(which)
         sex = "female" if a < (0.5 if doctor else 0.95) else "male"
         number = len(self.practitioners) + 1
         prefix = "Dr" if doctor else ("Ms" if sex == "female" else "Mr")
@@ -212,7 +228,12 @@ class Places:
     ) -> None:
         self.practitioner_roles.append(
             PractitionerRole(
-                _id("role", person.id, role, specialty), person.id, organisation_id, location_id, role, specialty
+                _id("role", person.id, role, specialty),
+                person.id,
+                organisation_id,
+                location_id,
+                role,
+                specialty,
             )
         )
 

@@ -1,4 +1,4 @@
-"""The record's tables as Arrow: their schemas, and rows as columns. Apart, because pyarrow is slow to import."""
+"""The record's tables as Arrow: their schemas, and rows as columns. Apart, as pyarrow imports slowly."""
 
 from __future__ import annotations
 

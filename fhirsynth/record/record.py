@@ -1,4 +1,4 @@
-"""The record of a population: its linked tables, person by person or as Arrow, and the check that they fit."""
+"""The record of a population: its linked tables, person by person or as Arrow, and whether they fit."""
 
 from __future__ import annotations
 

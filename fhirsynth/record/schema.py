@@ -117,7 +117,8 @@ class Contact(NamedTuple):
 class Encounter(NamedTuple):
     id: str
     person_id: str
-    kind: str  # gp | nurse | telephone | home-visit | emergency | outpatient | inpatient | day-case | immunisation
+    #: gp | nurse | telephone | home-visit | emergency | outpatient | inpatient | day-case | immunisation
+    kind: str
     start: Instant
     end: Instant
     reason: str | None  # key of a condition, procedure or general reason

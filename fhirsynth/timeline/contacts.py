@@ -61,6 +61,21 @@ def _diagnoses(life: Life) -> list[Item]:
         if day >= life.first:
             seen = min(life.last, day + int(life.rng.random() * 15))
             out.append(Item(seen, 1, "diagnosis", key, ()))
+            out.extend(_investigations(life, key, seen))
+    return out
+
+
+def _investigations(life: Life, key: str, day: int) -> list[Item]:
+    """Hospital procedures that follow a diagnosis (a scan, an operation), one at a time in the file's order."""
+    out = []
+    condition = life.plan.conditions[key]
+    for item in condition.procedures:
+        procedure = life.plan.procedures[item.procedure]
+        if procedure.where == "gp" or not condition.outpatient or not life.chance(item.share):
+            continue
+        day += 14 + int(life.rng.random() * 45)
+        if day <= life.last:
+            out.append(Item(day, 5, "procedure", key, (item.procedure, condition.outpatient[0].specialty)))
     return out
 
 
@@ -197,6 +212,8 @@ def tell(life: Life, items: list[Item]) -> None:
             _emergency(life, item)
         elif item.kind == "clinic":
             _clinic(life, item)
+        elif item.kind == "procedure":
+            _investigate(life, item)
         elif item.kind == "general":
             _general_visit(life, item)
         elif item.kind == "vaccines":
@@ -361,6 +378,21 @@ def _clinic(life: Life, item: Item) -> None:
         )  # fmt: skip
     )
     _refer(life, item.key, role, day, problem)
+
+
+def _investigate(life: Life, item: Item) -> None:
+    """One hospital procedure for a long-term condition, as a day case."""
+    day = life.free_day(item.day)
+    problem = life.problems.get(item.key)
+    if day is None or problem is None:
+        return
+    life.busy.add(day)
+    procedure, specialty = item.what
+    condition = life.plan.conditions[item.key]
+    encounter = stays.day_case(life, condition, specialty, day, problem)
+    sided = life.plan.procedures[procedure].laterality
+    side = life.pick(["left", "right"]) if sided else None
+    life.procedure(procedure, encounter, encounter.start + 3600, 40, problem.id, side)
 
 
 def _clinic_findings(

@@ -1,7 +1,7 @@
 """The small language of `when` and `blocked_by`: `egfr<30`, `age>75`, `condition:asthma`, `allergy:nsaid`.
 
 Forms: `<observable><op><number>`, `age<op><number>`, `sex=female`, `smoking=current` (likewise alcohol,
-bmi), `condition:<key>`, `allergy:<drug class>`, `pregnancy`. `<op>` is one of < <= > >=.
+bmi), `condition:<key>`, `allergy:<drug class>`, `taking:<drug class>`, `pregnancy`. `<op>` is one of < <= > >=.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from functools import cache
 from typing import Literal, NamedTuple
 
-Kind = Literal["level", "age", "sex", "habit", "condition", "allergy", "pregnancy"]
+Kind = Literal["level", "age", "sex", "habit", "condition", "allergy", "taking", "pregnancy"]
 
 _COMPARISON = re.compile(r"^([a-z0-9-]+)\s*(<=|>=|<|>)\s*(-?\d+(?:\.\d+)?)$")
 _HABITS = ("smoking", "alcohol", "bmi")
@@ -35,7 +35,7 @@ def parse(text: str) -> Expression:
         name, operator, value = match.groups()
         kind: Kind = "age" if name == "age" else "level"
         return Expression(kind, name, operator, float(value), "")
-    for prefix in ("condition", "allergy"):
+    for prefix in ("condition", "allergy", "taking"):
         if text.startswith(prefix + ":"):
             return Expression(prefix, text.partition(":")[2], "", 0.0, "")  # type: ignore[arg-type]
     name, equals, state = text.partition("=")
@@ -45,7 +45,7 @@ def parse(text: str) -> Expression:
         return Expression("habit", name, "", 0.0, state)
     raise ValueError(
         f"{text!r} is not understood: expected <observable><number>, age>75, sex=female, smoking=current, "
-        "condition:<key>, allergy:<class> or pregnancy"
+        "condition:<key>, allergy:<class>, taking:<class> or pregnancy"
     )
 
 

@@ -84,7 +84,9 @@ class Life:
         self.allergies: set[str] = set()
         self.blocked_classes: set[str] = set()
         self.orders: list[Order] = []
-        self.decided: dict[tuple[str, int], bool] = {}
+        #: Treatment steps (condition, position): whom they suit, and which have been taken or refused.
+        self.willing: dict[tuple[str, int], bool] = {}
+        self.decided: set[tuple[str, int]] = set()
         self.busy: set[int] = set()
         self.stays: list[tuple[int, int]] = []
         self.pregnancies: list[tuple[int, int]] = []
@@ -176,6 +178,8 @@ class Life:
             return f"{term.name}={term.state}" in self.habits
         if term.kind == "condition":
             return term.name in self.has
+        if term.kind == "taking":
+            return any(o.taken_on(day) and term.name in o.medicine.classes for o in self.orders)
         if term.kind == "allergy":
             return term.name in self.blocked_classes
         return any(start <= day <= end for start, end in self.pregnancies)

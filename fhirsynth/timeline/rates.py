@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 OLDEST = 110
 SEXES = ("female", "male")
 VIA_EMERGENCY_DEPARTMENT = 0.78  # of emergency admissions (method 21; HES 2023-24 group totals)
+MOST_RAISED = 2.5  # times a rate may be raised for diagnosis groups that no condition file stands for
 
 ByYear = dict[str, list[float]]  # sex → a value for each year of age from 0 to 110
 
@@ -112,3 +113,87 @@ def habit_shares(knowledge: Knowledge) -> dict[str, ByYear]:
         line = out.setdefault(f"{node}={state}", {}).setdefault(sex, [0.0] * (OLDEST + 1))
         line[age:] = [float(percent) / 100] * (OLDEST + 1 - age)
     return out
+
+
+def _hes_rates(condition: Condition, groups: dict[str, dict[str, str]], bands: list[str]) -> ByYear:
+    """Admissions a year by the HES groups that a stay stands for, of its kind of admission."""
+    stay = condition.stay
+    assert stay is not None
+    out = {sex: [0.0] * (OLDEST + 1) for sex in SEXES}
+    for name in stay.hes_groups:
+        group = groups[name]
+        emergency = float(group["emergency_share"])
+        listed = float(group["waiting_list_share"]) + float(group["planned_share"])
+        of_kind = {
+            "emergency": emergency,
+            "elective": listed,
+            "planned": listed,
+            "maternity": max(0.0, 1 - emergency - listed),
+        }[stay.admission]
+        female = float(group["female_share"])
+        for position, band in enumerate(bands):
+            start = _first_age(band)
+            until = _first_age(bands[position + 1]) if position + 1 < len(bands) else OLDEST + 1
+            rate = float(group[band]) / 1000 * of_kind * stay.share_of_groups
+            for age in range(start, until):
+                out["female"][age] += rate * 2 * female
+                out["male"][age] += rate * 2 * (1 - female)
+    return out
+
+
+def calibrated_stays(stays: list[Condition], knowledge: Knowledge) -> list[ByYear]:
+    """Rates of each kind of stay: the mix of HES diagnosis groups, brought to all admissions by age and sex.
+
+    The condition files stand for most groups but not all. What they leave out is made up for by raising emergency and
+    planned stays each to its published total (at most `MOST_RAISED` times); births and maternity stay as they are.
+    """
+    table = knowledge.table("hes_groups")
+    names = list(table)
+    bands = names[names.index("0") :]
+    groups = {
+        name: {column: table[column][row] for column in names} for row, name in enumerate(table["icd10_range"])
+    }
+    rates = [_hes_rates(condition, groups, bands) for condition in stays]
+    published = knowledge.table("admissions")
+    every, emergency = banded(published, 1e-3), banded(published, 1e-3, "_emergency")
+    for sex in SEXES:
+        for age in range(1, OLDEST + 1):  # the admissions of age 0 are births
+            covered = dict.fromkeys(("emergency", "elective", "planned", "maternity"), 0.0)
+            for condition, rate in zip(stays, rates, strict=True):
+                if condition.stay and condition.sex in (None, sex) and condition.min_age <= age <= condition.max_age:
+                    covered[condition.stay.admission] += rate[sex][age]
+            by_plan = covered["elective"] + covered["planned"]
+            factor = {
+                "emergency": _raised(emergency[sex][age], covered["emergency"]),
+                "maternity": 1.0,
+            }
+            factor["elective"] = factor["planned"] = _raised(
+                every[sex][age] - emergency[sex][age] - covered["maternity"], by_plan
+            )
+            for condition, rate in zip(stays, rates, strict=True):
+                if condition.stay:
+                    rate[sex][age] *= factor[condition.stay.admission]
+    return rates
+
+
+def _raised(published: float, covered: float) -> float:
+    return min(MOST_RAISED, max(0.5, published / covered)) if covered > 0 else 1.0
+
+
+def calibrated_attendances(attended: list[Condition], knowledge: Knowledge) -> list[ByYear]:
+    """Attendances that end with going home, so that with those admitted they make the published rate by age."""
+    rates = [by_year(condition.emergency, 1e-3) for condition in attended if condition.emergency]
+    published = banded(knowledge.table("emergency_attendances"), 1e-3)
+    admitted = banded(knowledge.table("admissions"), VIA_EMERGENCY_DEPARTMENT * 1e-3, "_emergency")
+    for sex in SEXES:
+        for age in range(OLDEST + 1):
+            total = sum(
+                rate[sex][age]
+                for condition, rate in zip(attended, rates, strict=True)
+                if condition.sex in (None, sex) and condition.min_age <= age <= condition.max_age
+            )
+            home = max(0.0, published[sex][age] - admitted[sex][age])
+            if total > 0:
+                for rate in rates:
+                    rate[sex][age] *= home / total
+    return rates

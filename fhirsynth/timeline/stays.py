@@ -120,6 +120,24 @@ def tell(life: Life, condition: Condition, day: int, nights: float, *, fatal: bo
     return encounter
 
 
+def day_case(life: Life, condition: Condition, specialty: str, day: int, problem: rec.Condition) -> rec.Encounter:
+    """A planned day in hospital for a long-term condition, with that condition as its diagnosis."""
+    rng, site = life.rng, life.site
+    specialty = life.plan.specialty_for(specialty, life.age(day))
+    start = instant(day, 7 * 60 + 30 + 5 * int(rng.random() * 36))
+    encounter = life.encounter(
+        "day-case", start, start + int((3 + 4 * rng.random()) * 3600), condition.key, "condition",
+        site.organisation_id, site.ward(specialty), site.role(rng, specialty), specialty,
+        admission_method=METHOD["elective"], admission_source=SOURCE_HOME, discharge_method=DISCHARGED,
+        discharge_destination=TO_HOME,
+    )  # fmt: skip
+    life.condition(
+        condition, problem.onset, start + 1200, encounter.id, "encounter", encounter.role_id, rank=1,
+        problem=problem.id,
+    )  # fmt: skip
+    return encounter
+
+
 def _needed_problem(life: Life, condition: Condition) -> rec.Condition | None:
     """The long-term problem that this episode belongs to, if the person has it."""
     for key in condition.needs:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fhirsynth.record import schema as rec
 from fhirsynth.timeline.body import Effect
 from fhirsynth.timeline.clock import DAY, YEAR, instant, local_day
+from fhirsynth.timeline.expressions import parse
 from fhirsynth.timeline.life import Life, Order
 
 if TYPE_CHECKING:
@@ -17,14 +18,22 @@ STOP_PER_YEAR = 0.035  # long-term medicines stopped for an adverse effect (esti
 ISSUE_DAYS = 28
 
 
-def allowed(life: Life, medicine: Medicine, treatment: Treatment, day: int) -> bool:
-    """Whether this person may be given `medicine` on `day`: age, allergies, what blocks it."""
+def allowed(life: Life, medicine: Medicine, treatment: Treatment, day: int, *, taking: bool = False) -> bool:
+    """Whether this person may be given `medicine` on `day`: age, allergies, what blocks it.
+
+    `taking`: they take it already, so a level that it moves itself (a pulse slowed by it) is no reason against it.
+    """
     if any(name in life.blocked_classes for name in medicine.classes):
         return False
     age = life.age(day)
     if age < CHILD_UNTIL and medicine.child_dose is None:
         return False
-    return not any(life.holds(term, day) for term in (*medicine.blocked_by, *treatment.blocked_by))
+    for term in (*medicine.blocked_by, *treatment.blocked_by):
+        if taking and parse(term).name in treatment.effect:
+            continue
+        if life.holds(term, day):
+            return False
+    return True
 
 
 def choose(life: Life, treatment: Treatment, day: int) -> Medicine | None:
@@ -87,7 +96,7 @@ def long_term(
     """
     onset = life.onset.get(condition.key, day)
     for position, step in enumerate(condition.treatment):
-        if step.days is not None or life.decided.get((condition.key, position)):
+        if step.days is not None or (condition.key, position) in life.decided:
             continue
         due = onset + int(step.after_years * YEAR)
         if due > day:
@@ -98,12 +107,18 @@ def long_term(
             continue
         if step.when and not life.holds(step.when, start):
             continue
-        # Who gets the step is decided once; a person who will not is never asked again.
-        life.decided[(condition.key, position)] = True
-        if not life.chance(step.share):
+        # Who takes the step is drawn once; a person who will not is never asked again, one for whom everything
+        # is blocked today may be at a later review.
+        if (condition.key, position) not in life.willing:
+            life.willing[(condition.key, position)] = life.chance(step.share)
+        if not life.willing[(condition.key, position)]:
+            life.decided.add((condition.key, position))
             continue
         medicine = choose(life, step, start)
-        if medicine is None or covered(life, medicine, condition.key, start):
+        if medicine is None:
+            continue
+        life.decided.add((condition.key, position))
+        if covered(life, medicine, condition.key, start):
             continue
         prescribe(life, medicine, step, condition.key, reason, start, encounter, setting, None)
 
@@ -156,7 +171,7 @@ def review(life: Life, condition: Condition, reason: str, day: int, encounter: r
         if order.source != condition.key or order.end is not None or order.start >= day - 14:
             continue
         step = next((s for s in condition.treatment if order.medicine.key in s.medicine), None)
-        blocked = step is not None and not allowed(life, order.medicine, step, day)
+        blocked = step is not None and not allowed(life, order.medicine, step, day, taking=True)
         if not blocked and not life.chance(STOP_PER_YEAR * years):
             continue
         order.end = day - 1
