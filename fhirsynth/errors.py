@@ -21,7 +21,7 @@ class OutputError(FhirsynthError):
     exit_code = 3
 
 
-class Interrupted(FhirsynthError):
+class InterruptedRunError(FhirsynthError):
     """The user stopped the run; what is finished is kept."""
 
     exit_code = 130

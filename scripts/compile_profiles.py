@@ -118,7 +118,7 @@ def rules(definition: Json, value_sets: dict[str, Json]) -> list[Json]:
         if element.get("min", 0) > 0:
             rule["min"] = element["min"]
         most = element.get("max", "*")
-        if most != "*" and (most == "0" or element.get("base", {}).get("max") != "1" or "[x]" in path):
+        if most != "*" and (most == "0" or element.get("base", {}).get("max") != "1" or path.endswith("[x]")):
             rule["max"] = int(most)
         value = fixed_value(element)
         if value is not None:

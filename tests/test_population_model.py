@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhirsynth.knowledge import load
-from fhirsynth.population import REGIONS, network
+from fhirsynth.population import REGIONS, demography, network, nodes
 from fhirsynth.population import model as population
 from fhirsynth.population.statistics import rows
 
@@ -64,12 +64,12 @@ def test_every_condition_has_exactly_its_target_in_every_band_and_sex(knowledge,
 
 
 def test_ten_year_means_are_the_published_prevalence(knowledge):
-    weights = network.age_weights(knowledge)
+    weights = demography.age_weights(knowledge)
     table = {(r["code"], r["sex"]): r for r in rows(knowledge, "conditions_kuan")}
     checked = 0
     for key, condition in network.conditions_of(knowledge).items():
         curve = network.prevalence_by_age(knowledge, condition)
-        for (column, sex), low in itertools.product(enumerate(network.SEXES), range(0, 90, 10)):
+        for (column, sex), low in itertools.product(enumerate(nodes.SEXES), range(0, 90, 10)):
             if low < network.youngest(condition) or low + 9 > condition.max_age:
                 continue
             if condition.sex not in (None, sex):
@@ -98,7 +98,7 @@ def test_age_limits_and_sex_hold_without_exception(knowledge, model, people):
 
 
 def test_children_neither_smoke_nor_drink_nor_marry(model, people):
-    child = people["age"] < network.ADULT
+    child = people["age"] < nodes.ADULT
     for node, state in (("smoking", "never"), ("alcohol", "none"), ("marital_status", "single")):
         assert set(people[node][child].tolist()) == {model.states[node].index(state)}
     assert 0.005 < (people["bmi"][child] == model.states["bmi"].index("underweight")).mean() < 0.03
@@ -121,7 +121,7 @@ def test_habits_have_the_published_share_in_every_band_and_sex(knowledge, model,
 
 
 def test_ages_and_regions_follow_the_census(knowledge, model, people):
-    weights = network.age_weights(knowledge)
+    weights = demography.age_weights(knowledge)
     assert close(np.bincount(people["age"], minlength=111) / N, weights.sum(axis=1) / weights.sum(), N)
     table = rows(knowledge, "population_region")
     by_region = np.array([sum(float(r[x]) for r in table) for x in REGIONS])
@@ -133,7 +133,7 @@ def test_ethnic_groups_keep_their_regional_shares(knowledge, model, exact):
     table = rows(knowledge, "population_ethnic_category")
     for region in ("london", "north-east"):
         total = sum(float(r[region]) for r in table)
-        wanted = [sum(float(r[region]) for r in table if r["group"] == g) / total for g in network.GROUPS]
+        wanted = [sum(float(r[region]) for r in table if r["group"] == g) / total for g in nodes.GROUPS]
         found = exact.query(["ethnic_group"], {"region": region}, show_progress=False).values
         np.testing.assert_allclose(found, wanted, atol=0.003)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fhirsynth.knowledge import load
-from fhirsynth.population import REGIONS, network
+from fhirsynth.population import REGIONS, network, nodes
 from fhirsynth.population.statistics import rows
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
@@ -93,4 +93,4 @@ def test_tables_name_only_what_the_network_knows(knowledge):
     assert codes == set("ABCDEFGHJKLMNPRS")
     assert {r["category"] for r in rows(knowledge, "names_tradition")} == codes
     for r in rows(knowledge, "population_habit_effects"):
-        assert r["state"] in network.HABITS[r["node"]]
+        assert r["state"] in nodes.HABITS[r["node"]]

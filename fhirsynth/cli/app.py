@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
-from typer.core import TyperGroup
 
 from fhirsynth import __version__
 from fhirsynth.cli import population, show, validate
@@ -53,12 +52,21 @@ def fail(message: str, code: int) -> NoReturn:
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line; every error is one line on standard error, and there is no traceback."""
-    from fhirsynth.knowledge.errors import KnowledgeError
-
     try:
-        ended = app(arguments, standalone_mode=False)
+        ended = app(arguments, prog_name="fhirsynth", standalone_mode=False)
     except FhirsynthError as error:
         fail(str(error), error.exit_code)
-    except KnowledgeError as error:
+    except ValueError as error:
+        # Imported only now: the knowledge package is too slow for `--help`.
+        from fhirsynth.knowledge.errors import KnowledgeError
+
+        if not isinstance(error, KnowledgeError):
+            raise
         fail(f"knowledge file {error}", 2)
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        verb = context.command_path if context else "fhirsynth"
+        fail(f"{error.format_message().rstrip('.')}; see {verb} --help", 2)
+    if ended == 130:
+        fail("interrupted before anything was written", 130)
     sys.exit(ended if isinstance(ended, int) else 0)

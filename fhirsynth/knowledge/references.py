@@ -35,6 +35,17 @@ class Reference(NamedTuple):
     what: str
 
 
+class Names:
+    """What may be referred to, put together once."""
+
+    def __init__(self, knowledge: Knowledge) -> None:
+        self.conditions = frozenset(knowledge.conditions)
+        self.classes = frozenset(name for medicine in knowledge.medicines.values() for name in medicine.classes)
+        self.ordered = frozenset((*knowledge.observables, *knowledge.panels))
+        self.looked_at = self.ordered | frozenset(knowledge.procedures)
+        self.levels = frozenset((*knowledge.observables, "age"))
+
+
 def check_references(knowledge: Knowledge) -> None:
     """Raise KnowledgeError for the first entry that names something which does not exist, with the nearest names."""
     for reference in _references(knowledge):
@@ -48,8 +59,9 @@ def check_references(knowledge: Knowledge) -> None:
 
 
 def _references(knowledge: Knowledge) -> Iterator[Reference]:
-    yield from _of_conditions(knowledge)
-    yield from _of_catalogues(knowledge)
+    names = Names(knowledge)
+    yield from _of_conditions(knowledge, names)
+    yield from _of_catalogues(knowledge, names)
 
 
 def _all(kind: str, key: str, path: Path, words: Iterable[str], known: Collection[str], what: str) -> Iterator[Reference]:
@@ -57,14 +69,9 @@ def _all(kind: str, key: str, path: Path, words: Iterable[str], known: Collectio
         yield Reference(kind, key, (*path, position), word, known, what)
 
 
-def _classes(knowledge: Knowledge) -> set[str]:
-    return {name for medicine in knowledge.medicines.values() for name in medicine.classes}
-
-
-def _of_conditions(knowledge: Knowledge) -> Iterator[Reference]:
+def _of_conditions(knowledge: Knowledge, names: Names) -> Iterator[Reference]:
     conditions, medicines, procedures = knowledge.conditions, knowledge.medicines, knowledge.procedures
     observables = knowledge.observables
-    looked_at = {**observables, **knowledge.panels, **procedures}
     a_test = "the key of an observable, a panel or a procedure"
     kuan = set(knowledge.table("conditions_kuan")["code"]) if conditions else set()
     groups = set(knowledge.table("hes_groups")["icd10_range"]) if conditions else set()
@@ -73,21 +80,21 @@ def _of_conditions(knowledge: Knowledge) -> Iterator[Reference]:
         if c.prevalence is not None:
             yield Reference(*here, ("prevalence", "code"), c.prevalence.code, kuan, "a code of conditions_kuan.csv")
         for i, cause in enumerate(c.because):
-            yield from _habit_or_condition(knowledge, *here, ("because", i, "of"), cause.of)
+            yield from _habit_or_condition(names, *here, ("because", i, "of"), cause.of)
         for i, risk in enumerate(c.risk):
-            yield from _habit_or_condition(knowledge, *here, ("risk", i, "of"), risk.of)
+            yield from _habit_or_condition(names, *here, ("risk", i, "of"), risk.of)
         yield from _all(*here, ("onset", "after"), c.onset.after, conditions, "the key of a condition")
         yield from _all(*here, ("needs",), c.needs, conditions, "the key of a condition")
-        yield from _all(*here, ("tests",), c.tests, looked_at, a_test)
+        yield from _all(*here, ("tests",), c.tests, names.looked_at, a_test)
         for observable in c.shifts:
             yield Reference(*here, ("shifts", observable), observable, observables, "the key of an observable")
         for i, monitoring in enumerate(c.monitoring):
-            yield from _all(*here, ("monitoring", i, "what"), monitoring.what, looked_at, a_test)
+            yield from _all(*here, ("monitoring", i, "what"), monitoring.what, names.looked_at, a_test)
         for i, clinic in enumerate(c.outpatient):
             place = ("outpatient", i, "specialty")
             yield Reference(*here, place, clinic.specialty, knowledge.specialties, "the key of a specialty")
         for i, stage in enumerate(c.stages):
-            yield from _expression(knowledge, *here, ("stages", i, "when"), stage.when)
+            yield from _expression(names, *here, ("stages", i, "when"), stage.when)
         for i, done in enumerate(c.procedures):
             yield Reference(*here, ("procedures", i, "procedure"), done.procedure, procedures, "the key of a procedure")
         for i, step in enumerate(c.treatment):
@@ -96,9 +103,9 @@ def _of_conditions(knowledge: Knowledge) -> Iterator[Reference]:
             for observable in step.effect:
                 yield Reference(*here, (*path, "effect", observable), observable, observables, "the key of an observable")
             if step.when is not None:
-                yield from _expression(knowledge, *here, (*path, "when"), step.when)
+                yield from _expression(names, *here, (*path, "when"), step.when)
             for j, term in enumerate(step.blocked_by):
-                yield from _expression(knowledge, *here, (*path, "blocked_by", j), term)
+                yield from _expression(names, *here, (*path, "blocked_by", j), term)
         if c.stay is not None:
             place = ("stay", "specialty")
             yield Reference(*here, place, c.stay.specialty, knowledge.specialties, "the key of a specialty")
@@ -109,15 +116,15 @@ def _of_conditions(knowledge: Knowledge) -> Iterator[Reference]:
                 yield Reference(*here, path, done.procedure, procedures, "the key of a procedure")
 
 
-def _of_catalogues(knowledge: Knowledge) -> Iterator[Reference]:
+def _of_catalogues(knowledge: Knowledge, names: Names) -> Iterator[Reference]:
     observables, specimens, procedures = knowledge.observables, knowledge.specimens, knowledge.procedures
     for key, medicine in knowledge.medicines.items():
         for i, term in enumerate(medicine.blocked_by):
-            yield from _expression(knowledge, "medicines", key, ("blocked_by", i), term)
+            yield from _expression(names, "medicines", key, ("blocked_by", i), term)
     for key, allergy in knowledge.allergies.items():
         here = "allergies", key
         yield from _all(*here, ("reactions",), allergy.reactions, knowledge.reactions, "the key of a reaction")
-        yield from _all(*here, ("blocks",), allergy.blocks, _classes(knowledge), "a class of some medicine")
+        yield from _all(*here, ("blocks",), allergy.blocks, names.classes, "a class of some medicine")
     for key, observable in observables.items():
         if observable.specimen is not None:
             yield Reference("observables", key, ("specimen",), observable.specimen, specimens, "the key of a specimen")
@@ -126,45 +133,47 @@ def _of_catalogues(knowledge: Knowledge) -> Iterator[Reference]:
         yield Reference("panels", key, ("specimen",), panel.specimen, specimens, "the key of a specimen")
     for key, vaccine in knowledge.vaccines.items():
         for i, dose in enumerate(vaccine.doses):
-            path = ("doses", i, "conditions")
-            yield from _all("vaccines", key, path, dose.conditions, knowledge.conditions, "the key of a condition")
+            yield from _all("vaccines", key, ("doses", i, "conditions"), dose.conditions, knowledge.conditions, "the key of a condition")
     for key, reason in knowledge.general_reasons.items():
         here = "general_reasons", key
         yield from _all(*here, ("procedures",), reason.procedures, procedures, "the key of a procedure")
-        looked_at = {**observables, **knowledge.panels}
-        yield from _all(*here, ("observables",), reason.observables, looked_at, "the key of an observable or a panel")
+        what = "the key of an observable or a panel"
+        yield from _all(*here, ("observables",), reason.observables, names.ordered, what)
     for key, flag in knowledge.flags.items():
         for i, term in enumerate(flag.when):
-            yield from _expression(knowledge, "flags", key, ("when", i), term)
+            yield from _expression(names, "flags", key, ("when", i), term)
 
 
-def _habit_or_condition(knowledge: Knowledge, kind: str, key: str, path: Path, word: str) -> Iterator[Reference]:
+def _habit_or_condition(names: Names, kind: str, key: str, path: Path, word: str) -> Iterator[Reference]:
     habit, equals, state = word.partition("=")
     if not equals:
-        yield Reference(kind, key, path, word, knowledge.conditions, "the key of a condition, or habit=state")
+        yield Reference(kind, key, path, word, names.conditions, "the key of a condition, or habit=state")
         return
     yield Reference(kind, key, path, habit, HABITS, "a habit before '='")
     yield Reference(kind, key, path, state, HABITS.get(habit, ()), f"a state of {habit} after '='")
 
 
-def _expression(knowledge: Knowledge, kind: str, key: str, path: Path, term: str) -> Iterator[Reference]:
-    """A term of `when` or `blocked_by`: `egfr<30`, `age>75`, `sex=female`, `condition:…`, `allergy:…`, `taking:…`, `pregnancy`."""
+def _expression(names: Names, kind: str, key: str, path: Path, term: str) -> Iterator[Reference]:
+    """A term of `when` or `blocked_by`: `egfr<30`, `age>75`, `sex=female`, `condition:…`, `taking:…`, `pregnancy`."""
     if term == "pregnancy":
         return
     match = _TERM.match(term)
     if match is None:
-        what = "<observable><op><number>, age<op><number>, habit=state, condition:<key>, allergy:<class>, taking:<class> or pregnancy"
+        what = (
+            "<observable><op><number>, age<op><number>, habit=state, condition:<key>, allergy:<class>, "
+            "taking:<class> or pregnancy"
+        )
         yield Reference(kind, key, path, term, (), what)
         return
     name, operator, value = match.groups()
     if operator == ":":
-        classes = _classes(knowledge)
-        known = {"condition": knowledge.conditions, "allergy": classes, "taking": classes}
+        known = {"condition": names.conditions, "allergy": names.classes, "taking": names.classes}
+        what = "the key of a condition" if name == "condition" else "a class of some medicine"
         yield Reference(kind, key, path, name, known, "condition, allergy or taking before ':'")
-        yield Reference(kind, key, path, value, known.get(name, ()), f"a known {name} after ':'")
+        yield Reference(kind, key, path, value, known.get(name, ()), f"{what} after ':'")
     elif operator == "=":
-        yield from _habit_or_condition(knowledge, kind, key, path, term)
+        yield from _habit_or_condition(names, kind, key, path, term)
     else:
-        yield Reference(kind, key, path, name, {**knowledge.observables, "age": None}, "an observable or age")
+        yield Reference(kind, key, path, name, names.levels, "an observable or age")
         if _NUMBER.match(value) is None:
             yield Reference(kind, key, path, value, (), f"a number after {operator!r}")

@@ -96,7 +96,7 @@ class Treatment(Form):
 
     `medicine`: alternatives, chosen by `shares` (equal if absent), the next one where the first is
     blocked (allergy to its class, `blocked_by`). `share`: who of those with the condition gets this step.
-    `after_years`: earliest time since onset. `when`: a level that must hold (`hba1c>58`).
+    `after_years`, `until_years`: earliest start and end, in years since onset. `when`: a level that must hold (`hba1c>58`).
     `days`: length of a course; absent means long-term. `where`: where an episode's course is given.
     `effect`: change of the person's level of an observable once established.
     """
@@ -107,6 +107,7 @@ class Treatment(Form):
     share: Share = 1.0
     when: str | None = None
     after_years: float = 0.0
+    until_years: Positive | None = None
     days: int | None = None
     where: Literal["any", "gp", "hospital"] = "any"
     blocked_by: list[str] = []
@@ -157,6 +158,7 @@ class Stay(Form):
     `hes_groups`: rows of `hes_primary_diagnosis_summary` that it stands for.
     `admission`: emergency, elective (waiting list), planned, or maternity.
     `day_case`: share without a night (elective). `mortality`: share that dies in hospital (adults).
+    `cycles`: as many stays follow one another every `cycle_days` days (chemotherapy); the rate counts each.
     """
 
     hes_groups: list[str]
@@ -167,6 +169,8 @@ class Stay(Form):
     mortality: Share = 0.0
     procedures: list[ProcedureShare] = []
     median_days: Positive
+    cycles: Annotated[int, Field(ge=1)] = 1
+    cycle_days: Annotated[int, Field(ge=1)] = 21
     source: str
 
 

@@ -7,15 +7,13 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from fhirsynth.population.addresses import load_addresses
 from fhirsynth.population.households import NOBODY
-from fhirsynth.population.identifiers import NO_AREA, mobile, nhs_number, telephone, uuids
-from fhirsynth.population.names import Choice, load_names
-from fhirsynth.population.statistics import rows
+from fhirsynth.population.identifiers import mobile, nhs_number, telephone, uuids
+from fhirsynth.population.names import load_names
 from fhirsynth.record.schema import Contact, Person
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from fhirsynth.population.inference import Codes
     from fhirsynth.population.model import PopulationModel
     from fhirsynth.population.places import Places
-    from fhirsynth.record.schema import Organisation
     from fhirsynth.spec import Spec
 
 EPOCH = dt.date(1970, 1, 1).toordinal()
@@ -32,9 +29,6 @@ ADULT = 16
 OWN_PHONE = 13  # years from which people have a mobile and an e-mail address of their own
 #: NHS Data Dictionary: PERSON MARITAL STATUS.
 MARITAL_CODES = {"single": "S", "married": "M", "separated": "P", "divorced": "D", "widowed": "W"}
-#: Letters that no real inward code of a postcode uses (Royal Mail), so these postcodes cannot exist.
-UNUSED = "CIKMOV"
-DISTRICTS = 18
 TAKES_NAME = 0.75  # of women who marry a man; estimate
 INTERPRETER = 0.2  # of those whose main language is not English (Census 2021: not well or not at all)
 EMAIL = ("example.com", "example.org", "example.net")
@@ -84,58 +78,6 @@ class _Home:
     invented: dict[str, tuple[str, str, str, str]] = field(default_factory=dict)
 
 
-class _Addresses:
-    """Real towns, invented streets, postcodes of the town's area that cannot exist."""
-
-    def __init__(self, knowledge: Knowledge) -> None:
-        towns: dict[str, list[dict[str, str]]] = {}
-        for row in rows(knowledge, "places_towns"):
-            towns.setdefault(row["region"], []).append(row)
-        self._phone = {town["area"]: town["phone"] for found in towns.values() for town in found}
-        self._towns = {
-            region: Choice(found, [float(r["weight"]) for r in found]) for region, found in towns.items()
-        }
-        words: dict[str, tuple[list[str], list[float]]] = {}
-        for row in rows(knowledge, "places_streets"):
-            items, weights = words.setdefault(row["kind"], ([], []))
-            items.append(row["word"])
-            weights.append(float(row["weight"]))
-        self._words = {kind: Choice(*parts) for kind, parts in words.items()}
-
-    def near(self, practice: Organisation, kind: str, u: Callable[[], float]) -> tuple[str, str, str]:
-        """Address, postcode and first digits of telephone numbers in the town of a practice.
-
-        `kind` is the kind of household that lives there.
-        """
-        area = practice.postcode[: 2 if practice.postcode[1].isalpha() else 1]
-        return self._draw(practice.address.rpartition("\n")[2], area, kind, u)
-
-    def anywhere(self, region: str, u: Callable[[], float]) -> tuple[str, str, str]:
-        """The same for a household somewhere in a region."""
-        town = self._towns[region](u())
-        return self._draw(town["town"], town["area"], "couple", u)
-
-    def _draw(self, town: str, area: str, kind: str, u: Callable[[], float]) -> tuple[str, str, str]:
-        word = self._words
-        street = f"{1 + int(u() ** 2 * 160)} {word['first'](u())} {word['ending'](u())}"
-        if kind == "care-home":
-            street = f"{word['first'](u())} {word['home'](u())}\n{street}"
-        elif kind in ("alone", "shared") and u() < 0.3:
-            street = f"Flat {1 + int(u() * 12)}\n{street}"
-        inward = f"{int(u() * 10)}{UNUSED[int(u() * 6)]}{UNUSED[int(u() * 6)]}"
-        postcode = f"{area}{1 + int(u() * DISTRICTS)} {inward}"
-        return f"{street}\n{town}", postcode, self._phone.get(area, NO_AREA)
-
-
-_addresses: dict[str, _Addresses] = {}
-
-
-def _load_addresses(knowledge: Knowledge) -> _Addresses:
-    if knowledge.digest not in _addresses:
-        _addresses[knowledge.digest] = _Addresses(knowledge)
-    return _addresses[knowledge.digest]
-
-
 def _plain(text: str) -> str:
     # Letters a to z only, for an e-mail address.
     folded = unicodedata.normalize("NFKD", text.lower())
@@ -162,7 +104,7 @@ class Details:
         self._seed, self._first, self._places, self._rng = spec.seed, first, places, rng
         self._states = model.states
         self._names = load_names(knowledge)
-        self._where = _load_addresses(knowledge)
+        self._where = load_addresses(knowledge)
         self._u = _Uniforms(rng)
 
     def add(

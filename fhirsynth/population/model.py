@@ -13,20 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fhirsynth.population.demography import age_weights, band_of_age
 from fhirsynth.population.inference import Posterior
-from fhirsynth.population.network import (
-    OLDEST,
-    PRESENCE,
-    SEXES,
-    Node,
-    age_weights,
-    ancestors,
-    band_of_age,
-    build_nodes,
-    cell_factors,
-    digest,
-    logistic,
-)
+from fhirsynth.population.network import build_nodes, cell_factors, digest
+from fhirsynth.population.nodes import OLDEST, PRESENCE, SEXES, Node, logistic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -232,10 +222,6 @@ class PopulationModel:
                 )
             )
         return network
-
-    def ancestors(self, *names: str) -> list[str]:
-        """`names` and everything above them, age band and sex left out, in topological order."""
-        return ancestors(self.node, names)
 
     # --- keeping ---------------------------------------------------------------------------------
 

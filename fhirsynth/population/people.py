@@ -14,7 +14,7 @@ import numpy as np
 
 from fhirsynth.population.details import Details
 from fhirsynth.population.households import match, separate
-from fhirsynth.population.network import OLDEST, SEXES
+from fhirsynth.population.nodes import OLDEST, SEXES
 from fhirsynth.population.statistics import rows
 from fhirsynth.spec import SHARD_SIZE
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import orjson
 
-from fhirsynth.errors import Interrupted, OutputError
+from fhirsynth.errors import InterruptedRunError, OutputError
 from fhirsynth.fhir import person_resources, to_bytes
 from fhirsynth.fhir.bundle import bundle
 from fhirsynth.run import engine as engines
@@ -83,7 +83,7 @@ def write_population(
 
     `engine`: an executor to use instead of `workers` processes of this machine; it stays open. `progress`
     is called with the living people done and wanted. Raises InputError, OutputError, KnowledgeError, and
-    Interrupted where the user stopped it (what is done is kept for `resume`).
+    InterruptedRunError where the user stopped it (what is done is kept for `resume`).
     """
     began = time.perf_counter()
     shard.check(job.spec)
@@ -114,7 +114,7 @@ def write_population(
         manifest.write(job.out, state.identity(job), tally, _all_files(job, files))
         state.clean(job)
     except KeyboardInterrupt:
-        raise Interrupted(
+        raise InterruptedRunError(
             f"interrupted with {done} of {job.spec.n} people finished in {job.out}; "
             "the same command with --resume goes on from there"
         ) from None

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 #: Years to a band of the published table; the last band is open.
 _BAND, _LAST_BAND = 10, 8
 _PER = 10_000
-_COUNTERS = ("resources", "conditions", "expected")
 
 
 @dataclass
@@ -31,7 +30,7 @@ class Tally:
     dead: int = 0
     resources: Counter[str] = field(default_factory=Counter)
     conditions: Counter[str] = field(default_factory=Counter)
-    expected: Counter[str] = field(default_factory=Counter)  # type: ignore[type-arg]
+    expected: dict[str, float] = field(default_factory=dict)
 
     def add(self, other: Tally) -> None:
         """Add the counts of `other` to these."""
@@ -39,17 +38,24 @@ class Tally:
         self.dead += other.dead
         self.resources.update(other.resources)
         self.conditions.update(other.conditions)
-        self.expected.update(other.expected)
+        for key, number in other.expected.items():
+            self.expected[key] = self.expected.get(key, 0.0) + number
 
     def as_json(self) -> dict[str, Any]:
         """As plain JSON, keys in order."""
-        counters = {name: dict(sorted(getattr(self, name).items())) for name in _COUNTERS}
-        return {"living": self.living, "dead": self.dead, **counters}
+        return {
+            "living": self.living,
+            "dead": self.dead,
+            "resources": dict(sorted(self.resources.items())),
+            "conditions": dict(sorted(self.conditions.items())),
+            "expected": {key: round(number, 6) for key, number in sorted(self.expected.items())},
+        }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Tally:
         """What `as_json` wrote."""
-        return cls(data["living"], data["dead"], *(Counter(data[name]) for name in _COUNTERS))
+        counters = Counter(data["resources"]), Counter(data["conditions"])
+        return cls(data["living"], data["dead"], *counters, data["expected"])
 
 
 @lru_cache(maxsize=1)
@@ -83,5 +89,5 @@ def count_people(people: People, living: int, index_date: dt.date) -> Tally:
     )
     for key, rates in published().items():
         tally.conditions[key] = int(people.has[key][:living].sum())
-        tally.expected[key] = round(sum(n * rates[sex][band] for (sex, band), n in sorted(cells.items())), 6)
+        tally.expected[key] = sum(n * rates[sex][band] for (sex, band), n in sorted(cells.items()))
     return tally

@@ -17,7 +17,7 @@ from fhirsynth.timeline.life import Life
 if TYPE_CHECKING:
     from fhirsynth.knowledge.schema import Condition, GeneralReason
 
-MERGE_DAYS = 75  # reviews that fall due within this time are done at one visit
+MERGE_DAYS = 100  # reviews that fall due within this time are done at one visit
 TELEPHONE = 0.30  # of GP contacts for an illness (GP appointment data 2023: about a third)
 HOME_VISIT_80 = 0.05  # of GP contacts of those of 80 and over
 NOT_ATTENDED = 0.066  # of outpatient appointments (HES outpatient 2022-23)

@@ -74,6 +74,9 @@ def measure(
     age = life.body.age(day)
     laboratory: list[str] = []
     done: set[str] = set()
+    what = list(what)
+    if "bmi" in what:
+        what.sort(key=lambda key: key != "bmi")  # a BMI brings its own height and weight
     for key in what:
         if key in done:
             continue
@@ -177,13 +180,14 @@ def order_tests(
     # Routine results come out on the next morning, those of the acutely ill within hours.
     issued = received + (2400 if urgent else 14 * 3600) + int(rng.random() * 5400)
     laboratory = life.site.organisation_id
+    age = life.body.age(local_day(time))
     values: dict[str, float] = {}
     specimens: dict[str, str] = {}
     for test in tests:
         panel: Panel | None = plan.panels.get(test)
         members = panel.members if panel else [test]
         kind = panel.specimen if panel else plan.specimen_of(test)
-        members = [m for m in members if m not in values]
+        members = [m for m in members if m not in values and age >= plan.observables[m].min_age]
         if not members:
             continue
         request = life.new_id()
@@ -227,5 +231,6 @@ def _results(life: Life, members: list[str], values: dict[str, float], day: int,
         elif rule == "white-cells-less-lymphocytes":
             # The rest are monocytes, eosinophils and basophils: 4 to 12 % of all white cells.
             others = values["white-cells"] * (0.04 + 0.08 * life.rng.random())
-            values["lymphocytes"] = min(values["lymphocytes"], round(values["white-cells"] * 0.6, 1))
+            most = 0.6 if life.age(day) < 6 else 0.42
+            values["lymphocytes"] = min(values["lymphocytes"], round(values["white-cells"] * most, 1))
             values[member] = max(0.1, round(values["white-cells"] - values["lymphocytes"] - others, 1))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fhirsynth.record import schema as rec
 from fhirsynth.timeline import results, treatment
-from fhirsynth.timeline.clock import instant, is_working, local_day
+from fhirsynth.timeline.clock import instant, local_day, working_day
 from fhirsynth.timeline.life import Life
 from fhirsynth.timeline.rates import VIA_EMERGENCY_DEPARTMENT
 
@@ -196,10 +196,15 @@ def sample(life: Life) -> list[tuple[int, Condition, float, bool]]:
         for condition in plan.stays.draw(life, part):
             day = plan.random_day(life, part, condition)
             if condition.stay and condition.stay.admission != "emergency":
-                while not is_working(day):
-                    day += 1
-            if day <= life.last:
-                wanted.append((day, condition))
+                day = working_day(day)
+            # What is given in cycles is drawn once for all of them.
+            cycles = condition.stay.cycles if condition.stay else 1
+            if cycles > 1 and not life.chance(1 / cycles):
+                continue
+            for cycle in range(cycles):
+                later = working_day(day + cycle * condition.stay.cycle_days) if condition.stay and cycle else day
+                if later <= life.last:
+                    wanted.append((later, condition))
     wanted.sort(key=lambda item: (item[0], item[1].key))
     out: list[tuple[int, Condition, float, bool]] = []
     last_stay = _last_stay(life)
@@ -211,7 +216,8 @@ def sample(life: Life) -> list[tuple[int, Condition, float, bool]]:
             continue
         assert condition.stay is not None
         group = condition.stay.admission if condition.stay.admission == "maternity" else condition.key
-        if group in last_of and day - last_of[group] < condition.min_gap_days:
+        gap = 0 if condition.stay.cycles > 1 else condition.min_gap_days
+        if group in last_of and day - last_of[group] < gap:
             continue
         nights = length(life, condition, life.age(day))
         last_of[group] = day

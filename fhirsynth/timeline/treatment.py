@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 CHILD_UNTIL = 12  # years: below it the child dose is written
 STOP_PER_YEAR = 0.035  # long-term medicines stopped for an adverse effect (estimate)
 ISSUE_DAYS = 28
+CHANGED_YEARS = 5.0  # mean time since a long-term prescription was last changed (estimate)
 
 
 def allowed(life: Life, medicine: Medicine, treatment: Treatment, day: int, *, taking: bool = False) -> bool:
@@ -101,7 +102,10 @@ def long_term(
         due = onset + int(step.after_years * YEAR)
         if due > day:
             continue
-        start = day if encounter else min(day, due + int(life.rng.random() * 60))
+        start = day if encounter else _started_before(life, due, day)
+        ends = None if step.until_years is None else onset + int(step.until_years * YEAR)
+        if ends is not None and ends <= start + ISSUE_DAYS:
+            continue
         age = life.age(start)
         if not step.min_age <= age <= step.max_age:
             continue
@@ -120,7 +124,25 @@ def long_term(
         life.decided.add((condition.key, position))
         if covered(life, medicine, condition.key, start):
             continue
-        prescribe(life, medicine, step, condition.key, reason, start, encounter, setting, None)
+        order = prescribe(life, medicine, step, condition.key, reason, start, encounter, setting, None)
+        if ends is not None:
+            stop(life, order, step, ends, "Course of treatment completed")
+
+
+def _started_before(life: Life, due: int, day: int) -> int:
+    """When something taken on `day`, the first of the window, was started: old treatment has been changed since."""
+    earliest = day - int(life.rng.expovariate(1 / CHANGED_YEARS) * YEAR)
+    return min(day, max(due + int(life.rng.random() * 60), earliest))
+
+
+def stop(life: Life, order: Order, step: Treatment | None, day: int, why: str) -> None:
+    """End an order on the day before `day`, and what it does to levels with it."""
+    order.end, order.stop_reason = day - 1, why
+    for observable in step.effect if step else ():
+        for position, effect in enumerate(life.body.effects):
+            if effect.observable == observable and effect.start == order.start and effect.end is None:
+                life.body.effects[position] = effect._replace(end=day)
+                break
 
 
 def course(
@@ -168,15 +190,15 @@ def review(life: Life, condition: Condition, reason: str, day: int, encounter: r
     """At a review: stop what is not tolerated (and start the next choice), then take steps that are due."""
     years = max(0.0, (day - since) / YEAR)
     for order in life.orders:
-        if order.source != condition.key or order.end is not None or order.start >= day - 14:
+        if order.source != condition.key or not order.repeat or order.start >= day - 14:
+            continue
+        if order.end is not None and order.end < day:
             continue
         step = next((s for s in condition.treatment if order.medicine.key in s.medicine), None)
         blocked = step is not None and not allowed(life, order.medicine, step, day, taking=True)
         if not blocked and not life.chance(STOP_PER_YEAR * years):
             continue
-        order.end = day - 1
-        order.stop_reason = "No longer suitable" if blocked else "Adverse effect"
-        _end_effects(life, order, step, day)
+        stop(life, order, step, day, "No longer suitable" if blocked else "Adverse effect")
         if step is None:
             continue
         others = [life.plan.medicines[key] for key in step.medicine if key != order.medicine.key]
@@ -187,30 +209,22 @@ def review(life: Life, condition: Condition, reason: str, day: int, encounter: r
     long_term(life, condition, reason, day, encounter, "community")
 
 
-def _end_effects(life: Life, order: Order, step: Treatment | None, day: int) -> None:
-    if step is None:
-        return
-    for observable in step.effect:
-        for position, effect in enumerate(life.body.effects):
-            if effect.observable == observable and effect.start == order.start and effect.end is None:
-                life.body.effects[position] = effect._replace(end=day)
-                break
-
-
 def close(life: Life) -> None:
     """Turn the orders into medication rows: nothing is taken after death, courses end by the index date."""
     for order in life.orders:
-        end, stop = order.end, order.stop_reason
+        end, why = order.end, order.stop_reason
         if life.death_day is not None and (end is None or end > life.death_day):
-            end, stop = life.death_day, stop or "Patient died"
+            end, why = life.death_day, why or "Patient died"
         if end is not None and end < order.start:
             end = order.start
+        if end is not None and order.repeat and end >= life.index:
+            end, why = None, None  # planned to end, and still taken today
         until = end if end is not None else life.index
         issues = max(1, -(-(until - order.start) // ISSUE_DAYS)) if order.repeat else 1
         life.rows["medication"].append(
             rec.Medication(
                 order.id, life.person.id, order.encounter, order.medicine.key, order.start, end,
                 max(order.authored, life.birth * DAY), order.repeat, issues, order.child, order.days, order.reason,
-                stop, order.role, order.setting,
+                why, order.role, order.setting,
             )  # fmt: skip
         )

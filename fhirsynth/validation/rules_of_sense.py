@@ -201,7 +201,7 @@ def one_place_at_a_time(life: Life, known: Known) -> Iterator[Finding]:
 
 def _belongs(one: Json, other: Json) -> bool:
     """Whether one encounter is part of the other."""
-    return name_of(other) == _at(one, "partOf.reference") or name_of(one) == _at(other, "partOf.reference")
+    return _at(one, "partOf.reference") == name_of(other) or bool(_at(other, "partOf.reference") == name_of(one))
 
 
 # --- who can have what -------------------------------------------------------------------------------
@@ -232,10 +232,10 @@ def sex_fits(life: Life, known: Known) -> Iterator[Finding]:
 def age_fits(life: Life, known: Known) -> Iterator[Finding]:
     """No illness at an age at which the published statistics have none."""
     for item in life["Condition"]:
-        onset = item.get("onsetDateTime") or item.get("recordedDate")
-        recorded = item.get("recordedDate") or onset
-        if not onset:
+        dates = [item[key] for key in ("onsetDateTime", "recordedDate") if item.get(key)]
+        if not dates:
             continue
+        onset, recorded = dates[0], dates[-1]
         forms = [c for code in codes(item.get("code"), SNOMED) for c in known.conditions.get(code, ())]
         if forms and not any(_at_right_age(form, life.age(onset), life.age(recorded)) for form in forms):
             found = f"{forms[0].name} from age {life.age(onset)}, recorded at {life.age(recorded)}"

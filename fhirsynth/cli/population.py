@@ -1,0 +1,182 @@
+"""`fhirsynth population`: make a population and write it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fhirsynth.errors import InputError
+
+if TYPE_CHECKING:
+    from fhirsynth.run.job import Summary
+    from fhirsynth.spec import Spec
+
+_MOST_COMMON = 10
+
+
+class Sex(StrEnum):
+    female = "female"
+    male = "male"
+
+
+class Format(StrEnum):
+    bundle = "bundle"
+    ndjson = "ndjson"
+
+
+def population(
+    n: Annotated[int, typer.Option("--n", help="Living people to make; the dead come on top.")] = 1000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same people.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("out"),
+    index_date: Annotated[str, typer.Option(help="The day on which the record is told.")] = "2026-01-01",
+    years: Annotated[int, typer.Option(help="Years of history before that day.")] = 5,
+    age: Annotated[str, typer.Option(help="Youngest and oldest age, such as 65-90.")] = "0-110",
+    sex: Annotated[Sex | None, typer.Option(help="Only people of this sex.")] = None,
+    region: Annotated[str | None, typer.Option(help="Only people of this region, such as london.")] = None,
+    condition: Annotated[
+        list[str] | None, typer.Option(help="Only people with this long-term condition; may be given again.")
+    ] = None,
+    deceased: Annotated[bool, typer.Option(help="Add people who died within those years.")] = True,
+    format: Annotated[Format, typer.Option(help="One bundle a person, or one NDJSON file a type.")] = Format.bundle,
+    gzip: Annotated[bool, typer.Option("--gzip", help="Compress the people's files.")] = False,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 means one a core.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier run wrote.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON and nothing else.")] = False,
+) -> None:
+    """Make a population and write it as UK Core FHIR R4.
+
+    Writes people/ (or ndjson/), organisations.json and manifest.json into the folder. The same options give
+    the same bytes, with any number of workers.
+    """
+    if resume and overwrite:
+        raise InputError("--resume and --overwrite exclude each other: give one of them")
+    spec = _spec(
+        n=n,
+        seed=seed,
+        index_date=index_date,
+        years=years,
+        age=_ages(age),
+        sex=sex.value if sex else None,
+        region=region,
+        condition=tuple(condition or ()),
+        deceased=deceased,
+    )
+    from fhirsynth.run.engine import usable_cores
+    from fhirsynth.run.job import write_population
+    from fhirsynth.run.state import Job
+
+    with _Bar(spec.n, quiet=as_json) as bar:
+        summary = write_population(
+            Job(spec, out, format.value, gzip),
+            workers=workers or usable_cores(),
+            resume=resume,
+            overwrite=overwrite,
+            progress=bar.show,
+        )
+    if as_json:
+        print(json.dumps(_as_json(summary), indent=2))
+    else:
+        _print(summary, spec)
+
+
+def _ages(text: str) -> tuple[int, int]:
+    low, _, high = text.partition("-")
+    if not (low.isdigit() and (high.isdigit() or (not high and "-" not in text))):
+        raise InputError(f"--age: expected two ages such as 65-90, found {text!r}")
+    return int(low), int(high or low)
+
+
+def _spec(**fields: Any) -> Spec:
+    """The spec, with pydantic's complaint as one line that names the option."""
+    from pydantic import ValidationError
+
+    from fhirsynth.spec import Spec
+
+    try:
+        return Spec(**fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else "condition"
+        what = str(first.get("ctx", {}).get("error", "")) or first["msg"].replace("Input should be", "expected")
+        found = fields[name]
+        if name == "age":
+            found = "-".join(map(str, found))
+        raise InputError(f"--{name.replace('_', '-')}: {what}; found {found}") from None
+
+
+class _Bar:
+    """A progress bar on standard error, where that is a terminal."""
+
+    def __init__(self, of: int, *, quiet: bool) -> None:
+        self._progress: Any = None
+        if not quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (TextColumn("people"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._task = self._progress.add_task("people", total=of)
+
+    def __enter__(self) -> _Bar:
+        if self._progress:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress:
+            self._progress.stop()
+
+    def show(self, done: int, of: int) -> None:
+        """So many people are finished."""
+        if self._progress:
+            self._progress.update(self._task, completed=done, total=of)
+
+
+def _as_json(summary: Summary) -> dict[str, Any]:
+    return {
+        "out": str(summary.out),
+        **summary.tally.as_json(),
+        "seconds": round(summary.seconds, 2),
+        "people_per_second": round(summary.people_per_second, 1),
+    }
+
+
+def _print(summary: Summary, spec: Spec) -> None:
+    """The summary as tables: people, resources by type, the most frequent conditions."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from fhirsynth import knowledge as kb
+
+    tally, console = summary.tally, Console()
+    whole = f"{tally.living:,} living"
+    if spec.deceased:
+        whole += f" and {tally.dead:,} who died within {spec.years} years"
+    console.print(f"{whole}, as told on {spec.index_date}, in {summary.out}/", highlight=False)
+
+    resources = Table("resource", title="Resources", title_justify="left")
+    resources.add_column("number", justify="right")
+    for kind, count in tally.resources.most_common():
+        resources.add_row(kind, f"{count:,}")
+    resources.add_section()
+    resources.add_row("all", f"{tally.resources.total():,}")
+    console.print(resources)
+
+    names = kb.load().conditions
+    conditions = Table("condition", title="Most frequent conditions of the living", title_justify="left")
+    for heading in ("people", "per cent", "published"):
+        conditions.add_column(heading, justify="right")
+    for key, count in sorted(tally.conditions.items(), key=lambda item: (-item[1], item[0]))[:_MOST_COMMON]:
+        expected = "–" if spec.condition else f"{100 * tally.expected[key] / tally.living:.1f}"
+        conditions.add_row(names[key].name, f"{count:,}", f"{100 * count / tally.living:.1f}", expected)
+    console.print(conditions)
+    if not spec.condition:
+        console.print("published: what Kuan et al. found in people of the same ages and sexes", style="dim")
+    rate = f", {summary.people_per_second:,.0f} people a second" if summary.made else ""
+    console.print(f"{summary.seconds:,.1f} s{rate}", highlight=False)
