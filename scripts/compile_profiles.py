@@ -136,7 +136,7 @@ def as_toml(definition: Json, found: list[Json]) -> str:
     text = lambda value: json.dumps(value, ensure_ascii=False)  # noqa: E731
     lines = [
         f"# {definition['id']} {definition['version']} ({definition['status']}, {definition['date'][:10]})",
-        "# Compiled by scripts/compile_profiles.py from UK Core, STU3 development build of June 2025 (HL7 UK, Apache-2.0).",
+        "# Compiled by scripts/compile_profiles.py from UK Core (HL7 UK, Apache-2.0), development build of June 2025.",
         f"url = {text(definition['url'])}",
         f"type = {text(definition['type'])}",
     ]

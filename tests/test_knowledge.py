@@ -88,12 +88,15 @@ def snomed_ids(entry: Form) -> list[str]:
     """Every SNOMED CT id in an entry, forms inside it included."""
     found: list[str] = []
     for name, value in entry:
-        values = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else [value]
+        values = (
+            list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else [value]
+        )
         for item in values:
             if isinstance(item, Form):
                 found.extend(snomed_ids(item))
             elif isinstance(item, str) and (
-                name in ("snomed", "vmp", "vtm", "form_code", "route_code", "site_code", "procedure", "diseases")
+                name
+                in ("snomed", "vmp", "vtm", "form_code", "route_code", "site_code", "procedure", "diseases")
                 and item.isdigit()
             ):
                 found.append(item)
@@ -130,7 +133,12 @@ def test_every_kind_is_filled(knowledge: Knowledge) -> None:
 
 
 def test_every_snomed_id_has_a_valid_check_digit(knowledge: Knowledge) -> None:
-    wrong = [(kind, key, i) for kind, key, entry in entries(knowledge) for i in snomed_ids(entry) if not verhoeff(i)]
+    wrong = [
+        (kind, key, i)
+        for kind, key, entry in entries(knowledge)
+        for i in snomed_ids(entry)
+        if not verhoeff(i)
+    ]
     assert not wrong
 
 
@@ -156,7 +164,10 @@ def test_every_code_is_in_the_reference(knowledge: Knowledge) -> None:
 def test_medicines_are_dmd_products(knowledge: Knowledge) -> None:
     products = column(CODES / "medicines.csv", "vmp_id") | known_snomed()
     substances = column(CODES / "dmd_vtm_all_2019.csv", "vtm_id") | column(CODES / "medicines.csv", "vtm_id")
-    forms, routes = column(CODES / "dmd_forms.csv", "snomed_id"), column(CODES / "dmd_routes.csv", "snomed_id")
+    forms, routes = (
+        column(CODES / "dmd_forms.csv", "snomed_id"),
+        column(CODES / "dmd_routes.csv", "snomed_id"),
+    )
     for key, medicine in knowledge.medicines.items():
         assert medicine.vmp in products, key
         assert medicine.vtm in substances, key
@@ -186,7 +197,9 @@ def test_every_figure_has_a_source(knowledge: Knowledge) -> None:
         if "source" in type(entry).model_fields and not str(getattr(entry, "source", "")).strip():
             found.append(path)
         for name, value in entry:
-            for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]:
+            for item in (
+                value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+            ):
                 if isinstance(item, Form):
                     found.extend(without(item, f"{path}.{name}"))
         return found
@@ -202,9 +215,18 @@ def test_every_figure_has_a_source(knowledge: Knowledge) -> None:
 
 
 def test_observables_are_measured_derived_or_coded(knowledge: Knowledge) -> None:
-    parts = {"blood-pressure", "alcohol-units-week", "inspired-oxygen"}  # the engine reads them from something else
+    parts = {
+        "blood-pressure",
+        "alcohol-units-week",
+        "inspired-oxygen",
+    }  # the engine reads them from something else
     for key, observable in knowledge.observables.items():
-        ways = [observable.level is not None, observable.derived is not None, bool(observable.answers), key in parts]
+        ways = [
+            observable.level is not None,
+            observable.derived is not None,
+            bool(observable.answers),
+            key in parts,
+        ]
         assert sum(ways) == 1, key
         assert observable.derived is None or observable.derived in DERIVED
         assert (observable.unit is None) == (observable.ucum is None) == bool(observable.answers), key
@@ -255,7 +277,9 @@ def test_contraindications_that_must_not_be_lost(knowledge: Knowledge) -> None:
     def blocked(key: str) -> list[str]:
         return knowledge.medicines[key].blocked_by
 
-    assert {"condition:peptic-ulcer", "condition:heart-failure", "egfr<30"} <= set(blocked("naproxen-500mg-tablets"))
+    assert {"condition:peptic-ulcer", "condition:heart-failure", "egfr<30"} <= set(
+        blocked("naproxen-500mg-tablets")
+    )
     assert "egfr<30" in blocked("metformin-500mg-tablets")
     assert "egfr<45" in blocked("nitrofurantoin-100mg-modified-release-capsules")
     assert "pregnancy" in blocked("ramipril-5mg-capsules")
@@ -266,14 +290,20 @@ def test_contraindications_that_must_not_be_lost(knowledge: Knowledge) -> None:
 
 def test_penicillin_allergy_rules_out_all_penicillins(knowledge: Knowledge) -> None:
     blocks = set(knowledge.allergies["penicillin"].blocks)
-    for name in ("amoxicillin-500mg-capsules", "co-amoxiclav-500mg-125mg-tablets", "flucloxacillin-500mg-capsules"):
+    for name in (
+        "amoxicillin-500mg-capsules",
+        "co-amoxiclav-500mg-125mg-tablets",
+        "flucloxacillin-500mg-capsules",
+    ):
         assert blocks & set(knowledge.medicines[name].classes), name
 
 
 def test_published_totals(knowledge: Knowledge) -> None:
     groups = knowledge.table("hes_groups")
     assert sum(map(int, groups["fae"])) == pytest.approx(17_560_128, rel=0.001)
-    emergency = sum(float(a) * float(b) for a, b in zip(groups["fae"], groups["emergency_share"], strict=True))
+    emergency = sum(
+        float(a) * float(b) for a, b in zip(groups["fae"], groups["emergency_share"], strict=True)
+    )
     assert emergency == pytest.approx(6_529_851, rel=0.001)
 
 
@@ -340,7 +370,10 @@ def message_of_default() -> str:
 
 def test_an_entry_laid_over_replaces_the_packages_own(tmp_path: Path) -> None:
     text = '[nausea]\nname = "Feeling sick"\nsnomed = "422587007"\n'
-    assert load(laid_over(tmp_path, "reactions.toml", text + rest_of_reactions())).reactions["nausea"].name == "Feeling sick"
+    assert (
+        load(laid_over(tmp_path, "reactions.toml", text + rest_of_reactions())).reactions["nausea"].name
+        == "Feeling sick"
+    )
 
 
 def rest_of_reactions() -> str:
@@ -348,45 +381,67 @@ def rest_of_reactions() -> str:
     return "".join(f'["{r.key}"]\nname = "{r.name}"\nsnomed = "{r.snomed}"\n' for r in kept)
 
 
+SHARE, WORDS, TREATED = "share = 0.5", "words = {", "treatment[1]"
+
+
 @pytest.mark.parametrize(
-    ("old", "new", "expected"),
+    ("old", "new", "line", "expected"),
     [
-        ("share = 0.5", "share = 1.4", "conditions/made-up.toml, line 18: treatment[1].share: expected a number from 0 to 1, found 1.4"),
-        ("share = 0.5", 'share = "half"', "line 18: treatment[1].share: expected "),
-        ("share = 0.5", "shares = [0.5]", "line 17: treatment[1]: shares must be as many as medicine"),
-        ("share = 0.5", "shere = 0.5", "line 18: treatment[1].shere: unknown key; nearest: where, share, shares"),
-        ("male = [1]\n", "", "line 8: incidence.male: is missing"),
-        ("age = [0]", "age = [5]", "line 8: incidence: age must start at 0 and rise"),
-        ('kind = "episode"', 'kind = "long-term"', "line 1: a long-term condition needs [prevalence]"),
-        ('snomed = "195967001"', 'snomed = "asthma"', "line 2: snomed: expected a SNOMED CT id"),
-        ('icd10 = "J45.9"', 'icd10 = "J459"', "line 3: icd10: expected an ICD-10 code"),
-        ('kind = "episode"', 'kind = "eposide"', "line 4: kind: expected one of "),
-        ("age = [0]", "age = [0", "line 10: not valid TOML"),
-        ('name = "Made-up illness"', 'name = Made-up', "line 1: not valid TOML"),
+        (SHARE, "share = 1.4", 18, f"{TREATED}.share: expected a number from 0 to 1, found 1.4"),
+        (SHARE, 'share = "half"', 18, f"{TREATED}.share: expected "),
+        (SHARE, "shares = [0.5]", 17, f"{TREATED}: shares must be as many as medicine"),
+        (SHARE, "shere = 0.5", 18, f"{TREATED}.shere: unknown key; nearest: where, share, shares"),
+        ("\nmale = [1]", "", 8, "incidence.male: is missing"),
+        ("age = [0]", "age = [5]", 8, "incidence: age must start at 0 and rise"),
+        ('kind = "episode"', 'kind = "long-term"', 1, "a long-term condition needs [prevalence]"),
+        ('snomed = "195967001"', 'snomed = "asthma"', 2, "snomed: expected a SNOMED CT id"),
+        ('icd10 = "J45.9"', 'icd10 = "J459"', 3, "icd10: expected an ICD-10 code"),
+        ('kind = "episode"', 'kind = "eposide"', 4, "kind: expected one of "),
+        ("age = [0]", "age = [0", 10, "not valid TOML"),
+        ('name = "Made-up illness"', "name = Made-up", 1, "not valid TOML"),
         (
-            '    "doxycycline-100mg-capsules",',
-            '    "doxycyclin-100mg-capsules",',
-            "line 21: treatment[1].medicine[1]: expected the key of a medicine, found 'doxycyclin-100mg-capsules'; nearest: doxycycline-100mg-capsules",
+            "doxycycline-100mg",
+            "doxycyclin-100mg",
+            21,
+            f"{TREATED}.medicine[1]: expected the key of a medicine",
         ),
-        ("share = 0.5", 'when = "egrf<30"', "line 18: treatment[1].when: expected an observable or age, found 'egrf'; nearest: egfr"),
-        ("share = 0.5", 'when = "egfr below 30"', "line 18: treatment[1].when: expected <observable>"),
-        ("share = 0.5", 'blocked_by = ["allergy:penicilin"]', "expected a class of some medicine after ':', found 'penicilin'; nearest: penicillin"),
-        ("share = 0.5", "effect = { hba1d = -1 }", "line 18: treatment[1].effect.hba1d: expected the key of an observable"),
-        ('words = {', 'tests = ["full-blod-count"]\nwords = {', "line 6: tests[0]: expected the key of an observable, a panel"),
-        ('words = {', 'needs = ["asthmaa"]\nwords = {', "line 6: needs[0]: expected the key of a condition, found 'asthmaa'; nearest: asthma"),
+        ("doxycycline-100mg", "doxycyclin-100mg", 21, "nearest: doxycycline-100mg-capsules"),
+        (
+            SHARE,
+            'when = "egrf<30"',
+            18,
+            f"{TREATED}.when: expected an observable or age, found 'egrf'; nearest: egfr",
+        ),
+        (SHARE, 'when = "egfr below 30"', 18, f"{TREATED}.when: expected <observable>"),
+        (SHARE, 'blocked_by = ["allergy:penicilin"]', 18, "found 'penicilin'; nearest: penicillin"),
+        (SHARE, "effect = { hba1d = -1 }", 18, f"{TREATED}.effect.hba1d: expected the key of an observable"),
+        (
+            WORDS,
+            f'tests = ["full-blod-count"]\n{WORDS}',
+            6,
+            "tests[0]: expected the key of an observable, a panel",
+        ),
+        (
+            WORDS,
+            f'needs = ["asthmaa"]\n{WORDS}',
+            6,
+            "needs[0]: expected the key of a condition, found 'asthmaa'",
+        ),
     ],
-)  # fmt: skip
-def test_a_mistake_is_named_with_file_line_and_key(tmp_path: Path, old: str, new: str, expected: str) -> None:
-    assert old in ASTHMA
-    position = ASTHMA.rindex(old) if "share" in old else ASTHMA.index(old)
-    text = ASTHMA[:position] + new + ASTHMA[position + len(old) :]
-    said = message(laid_over(tmp_path, "conditions/made-up.toml", text))
-    assert said.startswith("conditions/made-up.toml, line ")
+)
+def test_a_mistake_is_named_with_file_line_and_key(
+    tmp_path: Path, old: str, new: str, line: int, expected: str
+) -> None:
+    assert ASTHMA.count(old) == 1
+    said = message(laid_over(tmp_path, "conditions/made-up.toml", ASTHMA.replace(old, new)))
+    assert said.startswith(f"conditions/made-up.toml, line {line}: ")
     assert expected in said
 
 
 def test_tables_of_many_entries_name_the_entry(tmp_path: Path) -> None:
-    folder = laid_over(tmp_path, "flags.toml", '[one]\nname = "One"\nsnomed = "129839007"\nshare = 2\nsource = "x"\n')
+    folder = laid_over(
+        tmp_path, "flags.toml", '[one]\nname = "One"\nsnomed = "129839007"\nshare = 2\nsource = "x"\n'
+    )
     assert "flags.toml, line 4: one.share: expected a number from 0 to 1, found 2" in message(folder)
 
 
@@ -406,7 +461,9 @@ def test_rows_of_a_wrong_length_name_their_line(tmp_path: Path) -> None:
 
 
 def test_lines_are_found_inside_nested_tables() -> None:
-    text = 'a = 1\n[b]\nc = { d = 2 }\n[[e]]\nf = 1\n[[e]]\n[e.g]\nh = """\nf = 2\n"""\nf = 3\n["x.y"]\nz = 1\n'
+    text = (
+        'a = 1\n[b]\nc = { d = 2 }\n[[e]]\nf = 1\n[[e]]\n[e.g]\nh = """\nf = 2\n"""\nf = 3\n["x.y"]\nz = 1\n'
+    )
     assert line_of(text, ("b", "c", "d")) == 3
     assert line_of(text, ("e", 0, "f")) == 5
     assert line_of(text, ("e", 1, "g", "f")) == 11

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 from fhirsynth.cli.lives import Json, nhs_number
@@ -16,8 +17,18 @@ from fhirsynth.cli.lives import Json, nhs_number
 if TYPE_CHECKING:
     from rich.console import Console
 
-#: UCUM codes as clinicians write them; other units are shown in the words of the resource.
-_UNITS = {"mm[Hg]": "mmHg", "Cel": "°C", "kg/m2": "kg/m²", "/min": "a minute", "cm": "cm", "kg": "kg", "%": "%"}
+#: UCUM codes as clinicians write them.
+_UNITS = {
+    "mm[Hg]": "mmHg",
+    "Cel": "°C",
+    "kg/m2": "kg/m²",
+    "10*9/L": "×10⁹/L",
+    "umol/L": "µmol/L",
+    "ug/L": "µg/L",
+    "m[IU]/L": "mU/L",
+    "mL/min/{1.73_m2}": "mL/min/1.73 m²",
+    "1": "",
+}
 _FLAGS = {"H": "high", "HH": "very high", "L": "low", "LL": "very low"}
 _STAYS = ("IMP", "SS")
 _ETHNIC = "Extension-UKCore-EthnicCategory"
@@ -26,6 +37,8 @@ _ETHNIC = "Extension-UKCore-EthnicCategory"
 def list_people(console: Console, people: Iterable[list[Json]], limit: int) -> None:
     """A table of at most `limit` people."""
     table = Table("#", "name", "sex", "born", "died", "NHS number", "problems", box=None, header_style="bold")
+    for column in table.columns[:6]:
+        column.no_wrap = True
     people = iter(people)
     for number, resources in enumerate(islice(people, limit), 1):
         patient = _of(resources, "Patient")[0]
@@ -76,9 +89,17 @@ def _problems(resources: list[Json]) -> list[Json]:
 
 
 def _quantity(quantity: Json) -> str:
+    return f"{quantity.get('value', '')} {_unit(quantity)}".strip()
+
+
+def _unit(quantity: Json) -> str:
+    """A unit as it is written by hand: the UCUM code where that can be read, else the words of the resource."""
     code = quantity.get("code", "")
-    unit = _UNITS.get(code) or ("" if code == "1" else quantity.get("unit") or code)
-    return f"{quantity.get('value', '')} {unit}".strip()
+    if code in _UNITS:
+        return _UNITS[code]
+    if code.startswith("{"):
+        return ""
+    return str(quantity.get("unit", "") if not code or set(code) & set("{[*") else code)
 
 
 def _day(text: str) -> str:
@@ -146,18 +167,23 @@ class _Telling:
         if lines or none:
             self.console.print(f"\n[bold]{title}[/bold]")
             for line in lines or ["none recorded"]:
-                self.console.print(f"  {escape(line)}")
+                self._line(escape(line))
+
+    def _line(self, markup: str, style: str = "") -> None:
+        """A line set in by two, however often it is broken."""
+        self.console.print(Padding(markup, (0, 0, 0, 2)), style=style)
 
     def _problem(self, item: Json) -> str:
         until = f" to {item['abatementDateTime'][:10]}" if "abatementDateTime" in item else ""
         return f"{item.get('onsetDateTime', '')[:10]}{until}  {words(item.get('code'))}"
 
-    def _medicine(self, item: Json) -> str:
+    def _medicine(self, item: Json, since: bool = True) -> str:
+        """Product, dose, `since` when and why."""
         dose = "; ".join(dosage.get("text", "") for dosage in item.get("dosageInstruction", ()))
         reasons = ", ".join(filter(None, map(self._reason, item.get("reasonReference", ()))))
-        since = item.get("authoredOn", "")[:10]
+        start = f", since {item.get('authoredOn', '')[:10]}" if since else ""
         why = f" (for {reasons})" if reasons else ""
-        return f"{words(item.get('medicationCodeableConcept'))}: {dose}, since {since}{why}"
+        return f"{words(item.get('medicationCodeableConcept'))}: {dose}{start}{why}"
 
     def _reason(self, reference: Json) -> str:
         return words(self.by_name.get(reference.get("reference", ""), {}).get("code"))
@@ -188,39 +214,41 @@ class _Telling:
             elif kind == "Observation":
                 loose.append((item.get("effectiveDateTime", ""), self._reading(item)))
             elif kind == "MedicationRequest":
-                loose.append((item.get("authoredOn", ""), "Prescribed: " + self._medicine(item)))
+                loose.append((item.get("authoredOn", ""), "Prescribed: " + self._medicine(item, since=False)))
             elif kind == "Procedure":
                 loose.append((_start(item, "performedPeriod"), "Procedure: " + words(item.get("code"))))
         for moment, line in sorted(loose):
-            self.console.print(f"  {moment[:10]}  {escape(line)}")
+            self._line(f"{moment[:10]}  {escape(line)}")
 
     def _contact(self, encounter: Json) -> None:
         period = encounter.get("period", {})
         start, end = period.get("start", ""), period.get("end", "")
         kind = ", ".join(map(words, encounter.get("type", ())))
-        service = words(encounter.get("serviceType"))
+        # The place says all that "general practice" says.
+        inside = encounter.get("class", {}).get("code") in (*_STAYS, "EMER") or "outpatient" in kind
+        service = words(encounter.get("serviceType")) if inside else ""
         reasons = ", ".join(map(words, encounter.get("reasonCode", ())))
         head = kind + (f", {service}" if service else "") + (f": {reasons}" if reasons else "")
         self.console.print(f"\n[bold]{_day(start)} {start[11:16]}[/bold]  {escape(head)}")
         spot = [self._place(item.get("location")) for item in encounter.get("location", ())]
-        where = ", ".join(filter(None, [*spot, self._place(encounter.get("serviceProvider"))]))
+        where = ", ".join(dict.fromkeys(filter(None, [*spot, self._place(encounter.get("serviceProvider"))])))
         if where:
-            self.console.print(f"  {escape(where)}", style="dim")
+            self._line(escape(where), "dim")
         if encounter.get("class", {}).get("code") in _STAYS:
             self._stay(encounter, start, end)
         for line in self._what(f"Encounter/{encounter.get('id')}"):
-            self.console.print(f"  {line}")
+            self._line(line)
 
     def _stay(self, encounter: Json, start: str, end: str) -> None:
         hospital = encounter.get("hospitalization", {})
         extensions = [*hospital.get("extension", ()), *encounter.get("extension", ())]
         told = {item["url"].rpartition("-")[2]: words(item.get("valueCodeableConcept")) for item in extensions}
-        self.console.print(f"  Admitted {_day(start)}: {escape(told.get('AdmissionMethod', ''))}")
+        self._line(f"Admitted {_day(start)}: {escape(told.get('AdmissionMethod', ''))}")
         if end:
             nights = (dt.date.fromisoformat(end[:10]) - dt.date.fromisoformat(start[:10])).days
             to = words(hospital.get("dischargeDisposition"))
             how = ", ".join(filter(None, (told.get("DischargeMethod"), to)))
-            self.console.print(f"  Discharged {_day(end)} {end[11:16]}, nights: {nights}: {escape(how)}")
+            self._line(f"Discharged {_day(end)} {end[11:16]}, nights: {nights}: {escape(how)}")
 
     def _what(self, encounter: str) -> list[str]:
         """What was found and done at one contact, a line each."""
@@ -246,7 +274,7 @@ class _Telling:
             lines.append(f"[magenta]Procedure[/magenta] {escape(words(item.get('code')))}")
         lines += [escape(self._vaccine(item)) for item in _of(items, "Immunization")]
         for item in _of(items, "MedicationRequest"):
-            lines.append(f"[yellow]Prescribed[/yellow] {escape(self._medicine(item))}")
+            lines.append(f"[yellow]Prescribed[/yellow] {escape(self._medicine(item, since=False))}")
         for item in _of(items, "ServiceRequest"):
             if "category" in item and not any("laborator" in words(c).lower() for c in item["category"]):
                 lines.append(f"Referred: {escape(words(item.get('code')))}")
@@ -264,7 +292,8 @@ class _Telling:
         if "component" in item and "valueQuantity" not in item:
             values = [part["valueQuantity"] for part in item["component"] if "valueQuantity" in part]
             if values:
-                return f"{what} {'/'.join(str(v.get('value')) for v in values)} {_quantity(values[-1]).partition(' ')[2]}"
+                said = "/".join(str(value.get("value")) for value in values)
+                return f"{what} {said} {_unit(values[-1])}"
         if "valueQuantity" in item:
             return f"{what} {_quantity(item['valueQuantity'])}"
         return f"{what} {words(item.get('valueCodeableConcept')) or item.get('valueInteger', '')}".strip()

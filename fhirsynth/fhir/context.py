@@ -105,6 +105,9 @@ class Context:
                 key: concept(SNOMED, item.snomed, item.name)
                 for key, item in knowledge.general_reasons.items()
             },
+            "vaccine": {
+                key: concept(SNOMED, item.procedure, item.procedure_name) for key, item in knowledge.vaccines.items()
+            },
         }
         self.practice_settings = {key: self._practice_setting(key) for key in knowledge.specialties}
         self.condition_codes: dict[tuple[str, str, str, str, str | None], Json] = {}

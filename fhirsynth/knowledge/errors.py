@@ -17,11 +17,11 @@ _MULTILINE = re.compile(r"\"\"\"|'''")
 
 
 class KnowledgeError(ValueError):
-    """A knowledge file cannot be used. The message names file, line and key, what was expected and what to do."""
+    """A knowledge file cannot be used: the message says where, what was expected and what to do."""
 
 
 class Origin(NamedTuple):
-    """Where an entry was written: the file (relative to the knowledge folder), its text, the path to the entry."""
+    """Where an entry was written: file (relative to the knowledge folder), its text, path to the entry."""
 
     file: str
     text: str
@@ -37,8 +37,8 @@ class Origin(NamedTuple):
 def line_of(text: str, path: Path, value: object = None) -> int:
     """Line of a TOML text (from 1) on which `path` is written, or the nearest enclosing table or key.
 
-    `path` holds keys, and positions in arrays of tables. If `value` is a text that stands in quotes between that
-    line and the next key, the line with the value is returned (lists over several lines).
+    `path` holds keys, and positions in arrays of tables. If `value` is a text that stands in quotes between
+    that line and the next key, the line with the value is returned (lists over several lines).
     """
     lines = _index(text)
     for length in range(len(path), 0, -1):

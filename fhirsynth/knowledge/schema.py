@@ -96,7 +96,8 @@ class Treatment(Form):
 
     `medicine`: alternatives, chosen by `shares` (equal if absent), the next one where the first is
     blocked (allergy to its class, `blocked_by`). `share`: who of those with the condition gets this step.
-    `after_years`, `until_years`: earliest start and end, in years since onset. `when`: a level that must hold (`hba1c>58`).
+    `after_years`, `until_years`: earliest start and end, in years since onset. `when`: a level that must
+    hold (`hba1c>58`).
     `days`: length of a course; absent means long-term. `where`: where an episode's course is given.
     `effect`: change of the person's level of an observable once established.
     """
@@ -311,9 +312,9 @@ class Range(Form):
 class Level(Form):
     """A person's own usual level: mean and between-person spread by age and sex, day-to-day spread.
 
-    The means at the ages `age` (years; fractions where growth is fast) are joined by straight lines, flat beyond
-    the ends. With `log`, `female` and `male` are medians, and `sd` and `daily_sd` are on the scale of natural
-    logarithms; otherwise all are in the observable's unit.
+    The means at the ages `age` (years; fractions where growth is fast) are joined by straight lines, flat
+    beyond the ends. With `log`, `female` and `male` are medians, and `sd` and `daily_sd` are on the scale of
+    natural logarithms; otherwise all are in the observable's unit.
     """
 
     age: list[float]

@@ -121,8 +121,8 @@ class Encounter(NamedTuple):
     kind: str
     start: Instant
     end: Instant
-    reason: str | None  # key of a condition, procedure or general reason
-    reason_kind: str | None  # condition | procedure | general
+    reason: str | None  # key of a condition, procedure, general reason or vaccine
+    reason_kind: str | None  # condition | procedure | general | vaccine
     organisation_id: str
     location_id: str | None
     role_id: str | None  # PractitionerRole who was responsible

@@ -364,10 +364,11 @@ def diagnosis_was_measured(life: Life, known: Known) -> Iterator[Finding]:
                 above, below = shift.at_least_once_above, shift.at_least_once_below
                 if key in derived or (above is None and below is None):
                     continue
+                said = f"{form.name} without {key} of "
                 if above is not None and not any(value >= above for value in readings[key]):
-                    yield life.finding("diagnosis-was-measured", item, f"{form.name} without {key} of {above:g} or more")
+                    yield life.finding("diagnosis-was-measured", item, f"{said}{above:g} or more")
                 if below is not None and not any(value <= below for value in readings[key]):
-                    yield life.finding("diagnosis-was-measured", item, f"{form.name} without {key} of {below:g} or less")
+                    yield life.finding("diagnosis-was-measured", item, f"{said}{below:g} or less")
 
 
 RULES: tuple[Rule, ...] = (
