@@ -273,6 +273,19 @@ def test_doses_are_of_a_plausible_size(knowledge: Knowledge) -> None:
         assert medicine.child_dose is not None or ages, f"{key}: who is too young for it"
 
 
+@pytest.mark.parametrize(
+    "name", ["paracetamol", "penicillin", "macrolide", "antihistamine", "inhaled-beta-agonist"]
+)
+@pytest.mark.parametrize("age", [2.5, 5.5, 6.5, 11.5])
+def test_there_is_something_for_children_of_each_age(knowledge: Knowledge, name: str, age: float) -> None:
+    def fits(term: str) -> bool:
+        found = re.fullmatch(r"age(<|>=)([\d.]+)", term)
+        return found is not None and (age < float(found[2]) if found[1] == "<" else age >= float(found[2]))
+
+    for_children = [m for m in knowledge.medicines.values() if name in m.classes and m.child_dose]
+    assert any(not any(map(fits, m.blocked_by)) for m in for_children)
+
+
 def test_contraindications_that_must_not_be_lost(knowledge: Knowledge) -> None:
     def blocked(key: str) -> list[str]:
         return knowledge.medicines[key].blocked_by

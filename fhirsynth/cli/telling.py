@@ -37,7 +37,7 @@ _ETHNIC = "Extension-UKCore-EthnicCategory"
 def list_people(console: Console, people: Iterable[list[Json]], limit: int) -> None:
     """A table of at most `limit` people."""
     table = Table("#", "name", "sex", "born", "died", "NHS number", "problems", box=None, header_style="bold")
-    for column in table.columns[:6]:
+    for column in (*table.columns[:1], *table.columns[2:6]):
         column.no_wrap = True
     people = iter(people)
     for number, resources in enumerate(islice(people, limit), 1):
@@ -171,7 +171,7 @@ class _Telling:
 
     def _line(self, markup: str, style: str = "") -> None:
         """A line set in by two, however often it is broken."""
-        self.console.print(Padding(markup, (0, 0, 0, 2)), style=style)
+        self.console.print(Padding(markup, (0, 0, 0, 2), expand=False), style=style)
 
     def _problem(self, item: Json) -> str:
         until = f" to {item['abatementDateTime'][:10]}" if "abatementDateTime" in item else ""

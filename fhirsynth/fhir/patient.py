@@ -117,7 +117,7 @@ def patient(person: Person, contacts: list[Contact], scope: Scope, context: Cont
         resource["deceasedDateTime"] = scope.times[person.death]
     resource["address"] = [address(person.address, person.postcode, "home")]
     if person.marital_status is not None:
-        resource["maritalStatus"] = codes.national["marital-status"][person.marital_status]
+        resource["maritalStatus"] = codes.words["marital-status"][person.marital_status]
     if contacts:
         resource["contact"] = [_contact(contact, context) for contact in contacts]
     resource["communication"] = [{"language": codes.language(person.language), "preferred": True}]

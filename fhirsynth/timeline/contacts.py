@@ -21,6 +21,7 @@ MERGE_DAYS = 100  # reviews that fall due within this time are done at one visit
 TELEPHONE = 0.30  # of GP contacts for an illness (GP appointment data 2023: about a third)
 HOME_VISIT_80 = 0.05  # of GP contacts of those of 80 and over
 NOT_ATTENDED = 0.066  # of outpatient appointments (HES outpatient 2022-23)
+SEEN_BEFORE, SEEN_AFTER = 0.6, 0.4  # planned stays with a clinic before (others go straight to test) and after
 FOLLOW_UP = 0.3  # emergency stays followed by a clinic
 AFTER_STAY = 0.4  # emergency stays followed by a contact with the practice
 BEDSIDE = ("blood-pressure", "heart-rate", "body-temperature", "respiratory-rate", "oxygen-saturation")
@@ -152,9 +153,9 @@ def _clinics(life: Life, items: list[Item]) -> list[Item]:
         after = item.day + int(item.what[0]) + 28 + int(rng.random() * 28)
         if stay.admission == "elective":
             before = item.day - 14 - int(rng.random() * 50)
-            if before > life.first:
+            if before > life.first and life.chance(SEEN_BEFORE):
                 out.append(Item(before, 5, "clinic", specialty, (item.key,)))
-            if life.chance(0.6):
+            if life.chance(SEEN_AFTER):
                 out.append(Item(after, 5, "clinic", specialty, (item.key,)))
         elif stay.admission == "emergency" and life.chance(FOLLOW_UP):
             out.append(Item(after, 5, "clinic", specialty, (item.key,)))

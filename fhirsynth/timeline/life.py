@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fhirsynth.timeline.plan import Plan
 
 Rows = dict[str, list[Any]]
+ID_BATCH = 64
 
 
 class Slice(NamedTuple):
@@ -70,6 +71,7 @@ class Life:
         self, plan: Plan, rng: Random, person: rec.Person, has: list[str], start: int, index: int, rows: Rows
     ) -> None:
         self.plan, self.rng, self.person, self.rows = plan, rng, person, rows
+        self._ids: list[str] = []
         self.sex, self.birth = person.sex, person.birth
         self.death_day = None if person.death is None else local_day(person.death)
         #: A day after the last on which something can happen to the living person.
@@ -102,9 +104,14 @@ class Life:
     # --- small tools ---------------------------------------------------------------------------
 
     def new_id(self) -> str:
-        """A random UUID (version 4) from the person's stream."""
-        h = f"{self.rng.getrandbits(128):032x}"
-        return f"{h[:8]}-{h[8:12]}-4{h[13:16]}-{'89ab'[int(h[16], 16) & 3]}{h[17:20]}-{h[20:]}"
+        """A random UUID (version 4) from the person's stream, which is read for many at a time."""
+        if not self._ids:
+            h = self.rng.randbytes(16 * ID_BATCH).hex()
+            self._ids = [
+                f"{h[i : i + 8]}-{h[i + 8 : i + 12]}-4{h[i + 13 : i + 16]}-a{h[i + 17 : i + 20]}-{h[i + 20 : i + 32]}"
+                for i in range(0, 32 * ID_BATCH, 32)
+            ]
+        return self._ids.pop()
 
     def chance(self, share: float) -> bool:
         return self.rng.random() < share
