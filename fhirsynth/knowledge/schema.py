@@ -71,7 +71,8 @@ class Shift(Form):
 
     `to`: the untreated level is drawn around this value (spread `sd`), `add`: added to the usual level,
     `slope_per_year`: change per year since onset, `at_least_once_above`: the reading at diagnosis is at
-    least this high, `at_least_once_below`: at most this low.
+    least this high, `at_least_once_below`: at most this low. `diagnostic`: whoever has such a level has the
+    condition, so nobody without one of the conditions that say so of the observable usually has it.
     """
 
     to: float | None = None
@@ -80,6 +81,7 @@ class Shift(Form):
     slope_per_year: float = 0.0
     at_least_once_above: float | None = None
     at_least_once_below: float | None = None
+    diagnostic: bool = False
 
 
 class Monitoring(Form):
@@ -458,13 +460,17 @@ class Specialty(Form):
 
 
 class GeneralReason(Form):
-    """Why people see a GP when no condition file says so: weight by age and sex, coded."""
+    """Why people see a GP when no condition file says so: weight by age and sex, coded.
+
+    `min_gap_days`: how long until the same person comes for it again.
+    """
 
     key: Key
     name: str
     snomed: Snomed
     weight: ByAge
     mode: Literal["any", "telephone", "home"] = "any"
+    min_gap_days: int = 21
     procedures: list[Key] = []
     observables: list[Key] = []
 

@@ -249,8 +249,8 @@ class Details:
             return "Dr"
         if sex == "male":
             return "Mr"
-        if marital in ("M", "W", "D", "P") and self._u() < 0.8:
-            return "Mrs"
+        if marital in ("M", "W", "D", "P"):
+            return "Mrs" if self._u() < 0.88 else "Ms"
         return "Miss" if self._u() < 0.5 else "Ms"
 
     # --- next of kin -----------------------------------------------------------------------------

@@ -122,6 +122,7 @@ class Body:
         shifts = self.plan.shifts.get(key)
         if shifts or self.effects:
             base = self._shifted(key, base, day, shifts)
+        base = self._undiagnosed(key, base, day)
         compiled = self.plan.levels[key]
         return min(compiled.ceiling, max(compiled.floor, base))
 
@@ -158,7 +159,14 @@ class Body:
         age = self.age(day)
         base = egfr_ckd_epi(self._base("creatinine", day), int(age), self.sex)
         level = self._shifted("egfr", base, day, self.plan.shifts.get("egfr"))
-        return max(5.0, min(125.0, level))
+        return max(5.0, min(125.0, self._undiagnosed("egfr", level, day)))
+
+    def _undiagnosed(self, key: str, level: float, day: float) -> float:
+        """`level` kept on the healthy side of a diagnostic threshold for those without the condition."""
+        limit = self.plan.diagnostic.get(key)
+        if limit is None or any(self.onset.get(condition, math.inf) <= day for condition in limit.conditions):
+            return level
+        return min(limit.below, max(limit.above, level))
 
     def _height_mean(self, age: float) -> float:
         compiled = self.plan.levels["height"]

@@ -174,17 +174,28 @@ def _general(life: Life, items: list[Item]) -> list[Item]:
     """What is left of the published GP consultation rate: advice, tests, forms, minor things."""
     plan, rng = life.plan, life.rng
     out = []
+    days: dict[str, list[int]] = {}
     for part in life.slices():
         already = sum(
             1 for item in items if part.start <= item.day < part.end and item.kind in ("review", "episode", "diagnosis")
         )
         wanted = plan.gp_rate[life.sex][min(part.age, 110)] * part.years * life.frailty
         for _ in range(life.poisson(wanted - already)):
-            reason = plan.general_reason(life, part.age)
+            day = part.start + int(rng.random() * (part.end - part.start))
+            reason = _reason_on(life, part.age, day, days)
             if reason is not None:
-                day = part.start + int(rng.random() * (part.end - part.start))
+                days.setdefault(reason.key, []).append(day)
                 out.append(Item(day, 6, "general", reason.key, ()))
     return out
+
+
+def _reason_on(life: Life, age: int, day: int, days: dict[str, list[int]]) -> GeneralReason | None:
+    """A general reason for which the person does not come close to `day` anyway; None if none is found."""
+    for _ in range(6):
+        reason = life.plan.general_reason(life, age)
+        if reason is None or all(abs(day - other) >= reason.min_gap_days for other in days.get(reason.key, ())):
+            return reason
+    return None
 
 
 # --- telling it --------------------------------------------------------------------------------

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from fhirsynth.timeline.life import Life, Slice
 
 
+EGFR_MARGIN = 3.0  # mL/min/1.73 m², for what is computed and so has no daily spread of its own
+
+
 class CompiledLevel(NamedTuple):
     """Mean by sex and quarter year of age (0 to 110), spread between and within people, limits."""
 
@@ -48,6 +51,14 @@ class CompiledLevel(NamedTuple):
     def mean(self, sex: str, age: float) -> float:
         """Mean at `age` in years."""
         return self.means[sex][min(4 * OLDEST, max(0, int(age * 4)))]
+
+
+class Threshold(NamedTuple):
+    """Where an observable's usual level stays for people with none of `conditions`: from `above` to `below`."""
+
+    conditions: list[str]
+    above: float
+    below: float
 
 
 def _compile_level(level: Level) -> CompiledLevel:
@@ -109,6 +120,21 @@ class Plan:
         for key, condition in self.long_term.items():
             for observable, shift in condition.shifts.items():
                 self.shifts.setdefault(observable, []).append((key, shift))
+        self.diagnostic = {key: self._threshold(key) for key in self.shifts if self._diagnosed_by(key)}
+
+    def _diagnosed_by(self, observable: str) -> list[tuple[str, Shift]]:
+        return [(key, shift) for key, shift in self.shifts[observable] if shift.diagnostic]
+
+    def _threshold(self, observable: str) -> Threshold:
+        found = self._diagnosed_by(observable)
+        compiled = self.levels.get(observable)
+        # Far enough off that the day's noise seldom crosses it.
+        margin = compiled.daily_sd if compiled and not compiled.log else EGFR_MARGIN
+        highest = [s.at_least_once_above - margin for _, s in found if s.at_least_once_above is not None]
+        lowest = [s.at_least_once_below + margin for _, s in found if s.at_least_once_below is not None]
+        return Threshold(
+            [key for key, _ in found], max(lowest, default=float("-inf")), min(highest, default=float("inf"))
+        )
 
     def _rates(self, knowledge: Knowledge) -> None:
         episodes = [c for c in self.conditions.values() if c.kind != "long-term"]
