@@ -47,6 +47,12 @@ def creatinine_for(egfr: float, age: int, sex: str) -> float:
     return 88.4 * kappa * float((egfr / at_kappa) ** (1.0 / power))
 
 
+def around(rng: Random, centre: float, sd: float) -> float:
+    """A draw about `centre` without the tails that no patient has (below 1.5 or above 2.5 `sd`, or next to nothing)."""
+    value = max(centre - 1.5 * sd, min(centre + 2.5 * sd, rng.gauss(centre, sd)))
+    return max(value, 0.3 * centre) if centre > 0 else value
+
+
 class Acute(NamedTuple):
     """An episode that shifts readings now; `strength` falls from 1 to 0 as it resolves."""
 
@@ -142,7 +148,7 @@ class Body:
             if shift.to is not None:
                 own = self._to.get((condition, key))
                 if own is None:
-                    own = self.rng.gauss(shift.to, shift.sd or 0.0)
+                    own = around(self.rng, shift.to, shift.sd or 0.0)
                     self._to[(condition, key)] = own
                 if target is None or abs(own - base) > abs(target - base):
                     target = own
@@ -217,7 +223,7 @@ class Body:
                     if shift.to is not None:
                         own = acute.draws.get(key)
                         if own is None:
-                            own = acute.draws[key] = self.rng.gauss(shift.to, shift.sd or 0.0)
+                            own = acute.draws[key] = around(self.rng, shift.to, shift.sd or 0.0)
                         value += (own - value) * acute.strength
                     value += shift.add * acute.strength
             noise = self.rng.gauss(0, compiled.daily_sd)
