@@ -28,6 +28,7 @@ BMI_LIMITS = {
 #: Standard deviations of weight for age of a child in each class (UK90 centiles: 2nd, 91st, 98th).
 CHILD_Z = {"underweight": (-2.4, -1.9), "normal": (-1.3, 1.1), "overweight": (1.2, 1.8), "obese": (2.0, 3.0)}
 GROWN = 18  # years from which height is one constant
+QUARTERS_A_DAY = 4 / YEAR
 RAMP = 60.0  # days until a treatment has its full effect
 MDRD_FREE = {"female": (0.7, -0.329, 144.0), "male": (0.9, -0.411, 141.0)}
 
@@ -77,7 +78,11 @@ class Body:
         self.plan, self.rng, self.sex, self.birth = plan, rng, sex, birth
         self.reference_day = reference_day
         self.onset: dict[str, int] = {}
-        self.effects: list[Effect] = []
+        self._effects: dict[str, list[Effect]] = {}
+        # Means by quarter of a year, offset and factor of each level; shifts of the conditions that the person has
+        # (their onsets are known before the first level is asked for).
+        self._own: dict[str, tuple[list[float], float, float]] = {}
+        self._own_shifts: dict[str, list[tuple[str, Shift, int]]] = {}
         self._z: dict[str, float] = {}
         self._to: dict[tuple[str, str], float] = {}
         gauss = rng.gauss
@@ -124,26 +129,38 @@ class Body:
             return self.height(day)
         if key == "weight":
             return self.weight(day)
-        base = self._base(key, day)
-        shifts = self.plan.shifts.get(key)
-        if shifts or self.effects:
-            base = self._shifted(key, base, day, shifts)
-        base = self._undiagnosed(key, base, day)
+        base = self._undiagnosed(key, self._shifted(key, self._base(key, day), day), day)
         compiled = self.plan.levels[key]
         return min(compiled.ceiling, max(compiled.floor, base))
 
     def _base(self, key: str, day: float) -> float:
-        compiled = self.plan.levels[key]
-        mean = compiled.mean(self.sex, self.age(day))
-        z = self.z(key)
-        return mean * math.exp(compiled.sd * z) if compiled.log else mean + compiled.sd * z
+        """The level without conditions and treatment: the mean for sex and age with the person's own deviation."""
+        own = self._own.get(key)
+        if own is None:
+            compiled = self.plan.levels[key]
+            off = compiled.sd * self.z(key)
+            means = compiled.means[self.sex]
+            own = self._own[key] = (means, 0.0, math.exp(off)) if compiled.log else (means, off, 1.0)
+        means, offset, factor = own
+        quarter = int((day - self.birth) * QUARTERS_A_DAY)
+        return means[min(len(means) - 1, max(0, quarter))] * factor + offset
 
-    def _shifted(self, key: str, base: float, day: float, shifts: list[tuple[str, Shift]] | None) -> float:
+    def _shifted(self, key: str, base: float, day: float) -> float:
+        """`base` as the person's conditions and treatment have moved it by `day`."""
+        shifts = self._own_shifts.get(key)
+        if shifts is None:
+            shifts = self._own_shifts[key] = [
+                (condition, shift, self.onset[condition])
+                for condition, shift in self.plan.shifts.get(key, ())
+                if condition in self.onset
+            ]
+        effects = self._effects.get(key)
+        if not shifts and not effects:
+            return base
         target: float | None = None
         change = 0.0
-        for condition, shift in shifts or ():
-            began = self.onset.get(condition)
-            if began is None or day < began:
+        for condition, shift, began in shifts:
+            if day < began:
                 continue
             if shift.to is not None:
                 own = self._to.get((condition, key))
@@ -155,16 +172,27 @@ class Body:
             change += shift.add
             if shift.slope_per_year:
                 change += shift.slope_per_year * (day - began) / YEAR
-        level = base if target is None else target
-        for effect in self.effects:
-            if effect.observable == key and effect.start <= day and (effect.end is None or day < effect.end):
+        for effect in effects or ():
+            if effect.start <= day and (effect.end is None or day < effect.end):
                 change += effect.amount * min(1.0, (day - effect.start) / RAMP)
-        return level + change
+        return (base if target is None else target) + change
+
+    def treat(self, effect: Effect) -> None:
+        """Let a treatment move a level from its start on."""
+        self._effects.setdefault(effect.observable, []).append(effect)
+
+    def untreat(self, observable: str, start: int, end: int) -> None:
+        """End the effect on `observable` of the treatment that began on `start`."""
+        effects = self._effects.get(observable, [])
+        for position, effect in enumerate(effects):
+            if effect.start == start and effect.end is None:
+                effects[position] = effect._replace(end=end)
+                return
 
     def _egfr(self, day: float) -> float:
         age = self.age(day)
         base = egfr_ckd_epi(self._base("creatinine", day), int(age), self.sex)
-        level = self._shifted("egfr", base, day, self.plan.shifts.get("egfr"))
+        level = self._shifted("egfr", base, day)
         return max(5.0, min(125.0, self._undiagnosed("egfr", level, day)))
 
     def _undiagnosed(self, key: str, level: float, day: float) -> float:
@@ -192,7 +220,7 @@ class Body:
         years = (day - self.reference_day) / YEAR
         grown = (self._bmi + self._drift * years) * (self.height(day) / 100) ** 2
         if age >= GROWN:
-            return self._shifted("weight", grown, day, self.plan.shifts.get("weight"))
+            return self._shifted("weight", grown, day)
         compiled = self.plan.levels["weight"]
         child = compiled.mean(self.sex, age) * math.exp(0.14 * self._z_weight + 0.05 * self._z_height)
         if age <= 16:

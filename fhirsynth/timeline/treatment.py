@@ -84,7 +84,7 @@ def prescribe(
     life.orders.append(order)
     if days is None:
         for observable, amount in treatment.effect.items():
-            life.body.effects.append(Effect(observable, amount, start, None))
+            life.body.treat(Effect(observable, amount, start, None))
     return order
 
 
@@ -139,10 +139,7 @@ def stop(life: Life, order: Order, step: Treatment | None, day: int, why: str) -
     """End an order on the day before `day`, and what it does to levels with it."""
     order.end, order.stop_reason = day - 1, why
     for observable in step.effect if step else ():
-        for position, effect in enumerate(life.body.effects):
-            if effect.observable == observable and effect.start == order.start and effect.end is None:
-                life.body.effects[position] = effect._replace(end=day)
-                break
+        life.body.untreat(observable, order.start, day)
 
 
 def course(
