@@ -102,14 +102,14 @@ def test_who_is_made_is_who_was_asked_for(run, tmp_path: Path) -> None:  # type:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--n", "ten"], "'--n': 'ten'"),
+        (["--n", "ten"], "--n: expected a valid integer, unable to parse string as an integer; found 'ten'; see "),
         (["--n", "0"], "--n: expected greater than or equal to 1; found 0"),
         (["--years", "99"], "--years: expected less than or equal to 40; found 99"),
         (["--age", "old"], "--age: expected two ages such as 65-90, found 'old'"),
         (["--age", "90-65"], "--age: expected two whole years from 0 to 110, the lower first; found 90-65"),
         (["--index-date", "yesterday"], "--index-date: "),
         (["--index-date", "1950-01-01"], "expected a date from 2010-01-01 to 2035-12-31; found 1950-01-01"),
-        (["--sex", "men"], "'--sex'"),
+        (["--sex", "men"], "--sex: 'men' is not one of 'female', 'male'; see "),
         (["--region", "londn"], "region 'londn' is not known; nearest: london"),
         (["--condition", "diabetes-type-2"], "condition 'diabetes-type-2' is not known; nearest: type-2-diabetes"),
         (["--condition", "influenza"], "condition 'influenza' is not one that people live with"),
@@ -117,7 +117,7 @@ def test_who_is_made_is_who_was_asked_for(run, tmp_path: Path) -> None:  # type:
         (["--condition", "prostate-cancer", "--sex", "female"], "nobody aged 0 to 110, female"),
         (["--resume", "--overwrite"], "exclude each other"),
         (["--frobnicate"], "--frobnicate"),
-        (["--format", "xml"], "'--format'"),
+        (["--format", "xml"], "--format: 'xml' is not one of 'bundle', 'ndjson'; see "),
     ],
 )
 def test_wrong_input_is_one_clear_line(run, tmp_path: Path, arguments: list[str], message: str) -> None:  # type: ignore[no-untyped-def]

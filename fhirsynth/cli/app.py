@@ -50,6 +50,16 @@ def fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def _said(error: typer.TyperException, arguments: list[str]) -> str:
+    """An error of the command line in words: which option, what was expected, what was found."""
+    for option in getattr(getattr(error, "param", None), "opts", ()):
+        if option in arguments and error.message:
+            found = "".join(arguments[arguments.index(option) + 1 :][:1])
+            said = error.message.removeprefix("Value error, ").replace("Input should be", "expected").rstrip(".")
+            return f"{option}: {said}" + ("" if repr(found) in said else f"; found {found!r}")
+    return error.format_message().rstrip(".")
+
+
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line; every error is one line on standard error, and there is no traceback."""
     try:
@@ -66,7 +76,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         verb = context.command_path if context else "fhirsynth"
-        fail(f"{error.format_message().rstrip('.')}; see {verb} --help", 2)
+        fail(f"{_said(error, sys.argv[1:] if arguments is None else arguments)}; see {verb} --help", 2)
     if ended == 130:
         fail("interrupted before anything was written", 130)
     sys.exit(ended if isinstance(ended, int) else 0)

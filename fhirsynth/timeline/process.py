@@ -26,7 +26,8 @@ class Process:
     def __init__(self, conditions: list[Condition], rates: list[dict[str, list[float]]], shares: Shares) -> None:
         self.conditions = conditions
         self.base: dict[str, list[tuple[list[int], list[float]]]] = {sex: [] for sex in SEXES}
-        self.extra: dict[str, dict[str, list[list[tuple[int, float]]]]] = {sex: {} for sex in SEXES}
+        # What each factor adds, by sex and age: numbers of the episodes and their rates, added up.
+        self.extra: dict[str, dict[str, list[tuple[list[int], list[float]]]]] = {sex: {} for sex in SEXES}
         for sex in SEXES:
             for age in range(OLDEST + 1):
                 numbers: list[int] = []
@@ -67,25 +68,21 @@ class Process:
             self._add(sex, age, key, number, rate)
 
     def _add(self, sex: str, age: int, factor: str, number: int, rate: float) -> None:
-        years = self.extra[sex].setdefault(factor, [[] for _ in range(OLDEST + 1)])
-        years[age].append((number, rate))
+        numbers, cumulative = self.extra[sex].setdefault(factor, [([], []) for _ in range(OLDEST + 1)])[age]
+        numbers.append(number)
+        cumulative.append((cumulative[-1] if cumulative else 0.0) + rate)
 
     def draw(self, life: Life, part: Slice) -> list[Condition]:
         """Episodes that come to this person while they have one age, in the order of the files."""
-        age, years = min(part.age, OLDEST), part.years
-        numbers, cumulative = self.base[life.sex][age]
-        out = []
-        if cumulative:
-            for _ in range(life.poisson(cumulative[-1] * years)):
-                out.append(numbers[bisect_right(cumulative, life.rng.random() * cumulative[-1])])
+        age = min(part.age, OLDEST)
+        out: list[int] = []
         extra = self.extra[life.sex]
-        for factor in life.factors(part):
-            line = extra.get(factor)
-            if line is None:
-                continue
-            for number, rate in line[age]:
-                if life.rng.random() < rate * years:  # rates are small: more than one a year is left out
-                    out.append(number)
+        cells = [self.base[life.sex][age]]
+        cells.extend(extra[factor][age] for factor in life.factors(part) if factor in extra)
+        for numbers, cumulative in cells:
+            if cumulative:
+                for _ in range(life.poisson(cumulative[-1] * part.years)):
+                    out.append(numbers[bisect_right(cumulative, life.rng.random() * cumulative[-1])])
         return [self.conditions[number] for number in sorted(out)]
 
 
