@@ -68,7 +68,10 @@ class Process:
             self._add(sex, age, key, number, rate)
 
     def _add(self, sex: str, age: int, factor: str, number: int, rate: float) -> None:
-        numbers, cumulative = self.extra[sex].setdefault(factor, [([], []) for _ in range(OLDEST + 1)])[age]
+        by_age = self.extra[sex].get(factor)
+        if by_age is None:
+            by_age = self.extra[sex][factor] = [([], []) for _ in range(OLDEST + 1)]
+        numbers, cumulative = by_age[age]
         numbers.append(number)
         cumulative.append((cumulative[-1] if cumulative else 0.0) + rate)
 
