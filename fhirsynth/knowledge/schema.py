@@ -397,11 +397,13 @@ class Specimen(Form):
 
 
 class Procedure(Form):
+    """Something done to a person. `where`: at the practice, at an outpatient clinic, in hospital, or anywhere."""
+
     key: Key
     name: str
     snomed: Snomed
     opcs4: Opcs4 | None = None
-    where: Literal["gp", "hospital", "any"] = "any"
+    where: Literal["gp", "outpatient", "hospital", "any"] = "any"
     laterality: bool = False
     source: str
 
