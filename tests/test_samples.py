@@ -23,8 +23,9 @@ def test_samples_are_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
     def found(folder: Path) -> dict[str, bytes]:
         # The manifest names the versions of the packages that are installed, and the README is ours.
-        files = (file for file in folder.rglob("*") if file.is_file() and file.name not in ("manifest.json", "README.md"))
-        return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+        files = [file for file in folder.rglob("*") if file.is_file()]
+        kept = (file for file in files if file.name not in ("manifest.json", "README.md"))
+        return {str(file.relative_to(folder)): file.read_bytes() for file in kept}
 
     kept, made = found(SAMPLES), found(tmp_path)
     assert sorted(made) == sorted(kept)

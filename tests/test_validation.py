@@ -118,8 +118,8 @@ def test_profile_finds_a_wrong_element(kind: str, path: str, value: Any) -> None
 
 
 def test_profile_tells_slices_apart_by_their_fixed_value() -> None:
-    found = (o for b in made.people() for o in made.of(made.resources(b), "Observation") if len(o.get("component", ())) == 2)
-    reading = copy.deepcopy(next(found))
+    observations = (item for b in made.people() for item in made.of(made.resources(b), "Observation"))
+    reading = copy.deepcopy(next(item for item in observations if len(item.get("component", ())) == 2))
     profile = _profile("UKCore-Observation-VitalSigns-BloodPressure")
     assert reading["meta"]["profile"] == [profile]
     assert check(reading, profile) == []
