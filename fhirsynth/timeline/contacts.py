@@ -24,7 +24,7 @@ NOT_ATTENDED = 0.066  # of outpatient appointments (HES outpatient 2022-23)
 # Some people's follow-up alone is more than the published rate of their age; the rest are given so much of it that
 # the population's mean agrees (fitted, see the test of contact rates).
 OTHER_CLINICS = 0.84
-OTHER_CONTACTS = 0.88  # likewise for what is left of GP consultations after reviews and illnesses
+OTHER_CONTACTS = 0.93  # likewise for what is left of GP consultations after reviews and illnesses
 SEEN_BEFORE, SEEN_AFTER = 0.6, 0.4  # planned stays with a clinic before (others go straight to test) and after
 FOLLOW_UP = 0.3  # emergency stays followed by a clinic
 AFTER_STAY = 0.4  # emergency stays followed by a contact with the practice

@@ -86,6 +86,7 @@ class Life:
         self.allergies: set[str] = set()
         self.blocked_classes: set[str] = set()
         self.orders: list[Order] = []
+        self.unsuitable: set[str] = set()  # medicines stopped for what they did, or for what stands against them
         #: Treatment steps (condition, position): whom they suit, and which have been taken or refused.
         self.willing: dict[tuple[str, int], bool] = {}
         self.decided: set[tuple[str, int]] = set()

@@ -26,6 +26,8 @@ def allowed(life: Life, medicine: Medicine, treatment: Treatment, day: int, *, t
     """
     if any(name in life.blocked_classes for name in medicine.classes):
         return False
+    if medicine.key in life.unsuitable and not taking:
+        return False
     age = life.age(day)
     if age < CHILD_UNTIL and medicine.child_dose is None:
         return False
@@ -96,9 +98,12 @@ def long_term(
     Before the window (`encounter` None) each step is dated from onset; inside it from the visit.
     """
     onset = life.onset.get(condition.key, day)
+    begun: int | None = None
     for position, step in enumerate(condition.treatment):
         if step.days is not None or (condition.key, position) in life.decided:
             continue
+        if encounter and begun not in (None, step.step):
+            continue  # one step at a visit
         due = onset + int(step.after_years * YEAR)
         if due > day:
             continue
@@ -124,6 +129,7 @@ def long_term(
         life.decided.add((condition.key, position))
         if covered(life, medicine, condition.key, start):
             continue
+        begun = step.step
         order = prescribe(life, medicine, step, condition.key, reason, start, encounter, setting, None)
         if ends is not None:
             stop(life, order, step, ends, "Course of treatment completed")
@@ -192,17 +198,20 @@ def review(life: Life, condition: Condition, reason: str, day: int, encounter: r
         if order.end is not None and order.end < day:
             continue
         step = next((s for s in condition.treatment if order.medicine.key in s.medicine), None)
-        blocked = step is not None and not allowed(life, order.medicine, step, day, taking=True)
-        if not blocked and not life.chance(STOP_PER_YEAR * years):
-            continue
-        stop(life, order, step, day, "No longer suitable" if blocked else "Adverse effect")
         if step is None:
             continue
+        blocked = not allowed(life, order.medicine, step, day, taking=True)
+        if not blocked and not life.chance(STOP_PER_YEAR * years):
+            continue
         others = [life.plan.medicines[key] for key in step.medicine if key != order.medicine.key]
-        for other in others:
-            if allowed(life, other, step, day) and not covered(life, other, condition.key, day):
-                prescribe(life, other, step, condition.key, reason, day, encounter, "community", None)
-                break
+        suitable = (o for o in others if allowed(life, o, step, day) and not covered(life, o, condition.key, day))
+        other = next(suitable, None)
+        if other is None and not blocked:
+            continue  # what nothing can take the place of is put up with
+        life.unsuitable.add(order.medicine.key)
+        stop(life, order, step, day, "No longer suitable" if blocked else "Adverse effect")
+        if other is not None:
+            prescribe(life, other, step, condition.key, reason, day, encounter, "community", None)
     long_term(life, condition, reason, day, encounter, "community")
 
 
