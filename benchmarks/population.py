@@ -1,6 +1,6 @@
 """How fast populations are made: people and resources a second, memory, and where the time goes.
 
-    python benchmarks/population.py [N]
+python benchmarks/population.py [N]
 """
 
 from __future__ import annotations

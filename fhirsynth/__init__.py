@@ -1,9 +1,9 @@
 """The synthetic NHS in one command: UK populations as linked records and UK Core FHIR.
 
-    from fhirsynth import Population
+from fhirsynth import Population
 
-    population = Population(n=1000, seed=1)
-    population.write("out/")
+population = Population(n=1000, seed=1)
+population.write("out/")
 """
 
 from __future__ import annotations

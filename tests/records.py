@@ -117,9 +117,7 @@ def knowledge() -> Knowledge:
             unit="mmHg",
             ucum="mm[Hg]",
         ),
-        _observable(
-            "heart-rate", "Heart rate", "364075005", "vital-sign", loinc="8867-4", unit="/min", ucum="/min"
-        ),
+        _observable("heart-rate", "Heart rate", "364075005", "vital-sign", loinc="8867-4", unit="/min", ucum="/min"),
         _observable(
             "respiratory-rate",
             "Respiratory rate",
@@ -196,9 +194,7 @@ def knowledge() -> Knowledge:
             "1104051000000101",
             "score",
         ),
-        _observable(
-            "peak-flow", "Peak expiratory flow rate", "18491006", "vital-sign", unit="L/min", ucum="L/min"
-        ),
+        _observable("peak-flow", "Peak expiratory flow rate", "18491006", "vital-sign", unit="L/min", ucum="L/min"),
         _observable("smoking-status", "Tobacco use and exposure", "229819007", "lifestyle"),
         _observable(
             "alcohol-units-week",
@@ -256,8 +252,7 @@ def knowledge() -> Knowledge:
     ]
     vaccine = form.Vaccine(
         key="influenza",
-        name="Supemtek Quadrivalent vaccine (recombinant) solution for injection 0.5ml "
-        "pre-filled syringes (Sanofi)",
+        name="Supemtek Quadrivalent vaccine (recombinant) solution for injection 0.5ml pre-filled syringes (Sanofi)",
         snomed="39566211000001103",
         procedure="822851000000102",
         procedure_name="Seasonal influenza vaccination",
@@ -363,9 +358,7 @@ def knowledge() -> Knowledge:
         ],
         "vaccines": [vaccine],
         "specialties": [
-            form.Specialty(
-                key="general-practice", name="General practice", code="600", title="General Practitioner"
-            ),
+            form.Specialty(key="general-practice", name="General practice", code="600", title="General Practitioner"),
             form.Specialty(
                 key="general-internal-medicine",
                 name="General internal medicine",
@@ -384,13 +377,9 @@ def knowledge() -> Knowledge:
             ),
         ],
         "general_reasons": [
-            form.GeneralReason(
-                key="medication-review", name="Medication review", snomed="182836005", weight=everyone
-            )
+            form.GeneralReason(key="medication-review", name="Medication review", snomed="182836005", weight=everyone)
         ],
-        "flags": [
-            form.Flag(key="falls", name="At risk for falls", snomed="129839007", share=0.1, source=SOURCE)
-        ],
+        "flags": [form.Flag(key="falls", name="At risk for falls", snomed="129839007", share=0.1, source=SOURCE)],
     }
     keyed = {kind: {item.key: item for item in items} for kind, items in entries.items()}  # type: ignore[attr-defined]
     return Knowledge(
@@ -411,9 +400,7 @@ GP, NURSE, CONSULTANT, RESIDENT = (
     made("consultant-role"),
     made("resident-role"),
 )
-SITE, SURGERY, WARD, DEPARTMENT, CLINIC = (
-    made(name) for name in ("site", "surgery", "ward", "department", "clinic")
-)
+SITE, SURGERY, WARD, DEPARTMENT, CLINIC = (made(name) for name in ("site", "surgery", "ward", "department", "clinic"))
 ANNE, BRIAN, CARL = made("anne"), made("brian"), made("carl")
 
 
@@ -450,9 +437,7 @@ def _places() -> dict[str, list]:
             ),
         ],
         "location": [
-            rec.Location(
-                SITE, "Moor Infirmary", "site", "ZX101", TRUST, None, "Infirmary Road\nTestford", "ZZ1 1CI"
-            ),
+            rec.Location(SITE, "Moor Infirmary", "site", "ZX101", TRUST, None, "Infirmary Road\nTestford", "ZZ1 1CI"),
             rec.Location(
                 SURGERY,
                 "Mill Lane Surgery",
@@ -490,18 +475,12 @@ def _places() -> dict[str, list]:
             for key, prefix, given, surname, sex, gmc in staff
         ],
         "practitioner_role": [
-            rec.PractitionerRole(
-                GP, made("gp"), PRACTICE, SURGERY, "general-practitioner", "general-practice"
-            ),
-            rec.PractitionerRole(
-                NURSE, made("nurse"), PRACTICE, SURGERY, "practice-nurse", "general-practice"
-            ),
+            rec.PractitionerRole(GP, made("gp"), PRACTICE, SURGERY, "general-practitioner", "general-practice"),
+            rec.PractitionerRole(NURSE, made("nurse"), PRACTICE, SURGERY, "practice-nurse", "general-practice"),
             rec.PractitionerRole(
                 CONSULTANT, made("consultant"), TRUST, SITE, "consultant", "general-internal-medicine"
             ),
-            rec.PractitionerRole(
-                RESIDENT, made("resident"), TRUST, None, "resident-doctor", "stroke-medicine"
-            ),
+            rec.PractitionerRole(RESIDENT, made("resident"), TRUST, None, "resident-doctor", "stroke-medicine"),
         ],
         "healthcare_service": [
             rec.HealthcareService(made("service"), TRUST, CLINIC, "cardiology", "Cardiology", "01632 960003"),
@@ -591,9 +570,7 @@ def _condition(
     return rec.Condition(**{**values, **more})  # type: ignore[arg-type]
 
 
-def _observation(
-    person: str, encounter: str | None, observable: str, time: str, **more: object
-) -> rec.Observation:
+def _observation(person: str, encounter: str | None, observable: str, time: str, **more: object) -> rec.Observation:
     values: dict[str, object] = {
         "id": made(f"{person}{encounter}{observable}{time}"),
         "person_id": person,
@@ -630,29 +607,15 @@ def record() -> Record:
         _observation(ANNE, review, "alcohol-units-week", t_review, value=6.0),
         _observation(ANNE, review, "frailty-score", t_review, value=3.0),
         _observation(ANNE, review, "peak-flow", t_review, value=340.0),
-        _observation(
-            ANNE, review, "haemoglobin", t_review, value=112.0, flag="L", report_id=made("fbc"), role_id=None
-        ),
-        _observation(
-            ANNE, review, "white-cells", t_review, value=6.4, flag="N", report_id=made("fbc"), role_id=None
-        ),
-        _observation(
-            ANNE, review, "hba1c", t_review, value=59.0, flag="H", report_id=made("hba1c"), role_id=None
-        ),
+        _observation(ANNE, review, "haemoglobin", t_review, value=112.0, flag="L", report_id=made("fbc"), role_id=None),
+        _observation(ANNE, review, "white-cells", t_review, value=6.4, flag="N", report_id=made("fbc"), role_id=None),
+        _observation(ANNE, review, "hba1c", t_review, value=59.0, flag="H", report_id=made("hba1c"), role_id=None),
         _observation(ANNE, review, "egfr", t_review, value=71.0, report_id=made("egfr"), role_id=None),
-        _observation(
-            ANNE, stay, "respiratory-rate", t_stay, value=22.0, role_id=RESIDENT, purpose="admission"
-        ),
-        _observation(
-            ANNE, stay, "oxygen-saturation", t_stay, value=95.0, role_id=RESIDENT, purpose="admission"
-        ),
-        _observation(
-            ANNE, stay, "inspired-oxygen", t_stay, value=28.0, role_id=RESIDENT, purpose="admission"
-        ),
+        _observation(ANNE, stay, "respiratory-rate", t_stay, value=22.0, role_id=RESIDENT, purpose="admission"),
+        _observation(ANNE, stay, "oxygen-saturation", t_stay, value=95.0, role_id=RESIDENT, purpose="admission"),
+        _observation(ANNE, stay, "inspired-oxygen", t_stay, value=28.0, role_id=RESIDENT, purpose="admission"),
         _observation(ANNE, stay, "heart-rate", t_stay, value=104.0, role_id=RESIDENT, purpose="admission"),
-        _observation(
-            ANNE, stay, "body-temperature", t_stay, value=38.4, role_id=RESIDENT, purpose="admission"
-        ),
+        _observation(ANNE, stay, "body-temperature", t_stay, value=38.4, role_id=RESIDENT, purpose="admission"),
         _observation(ANNE, stay, "acvpu", t_stay, code="248234008", text="Mentally alert", role_id=RESIDENT),
         _observation(ANNE, stay, "news2", t_stay, value=7.0, method=news_parts, role_id=RESIDENT),
         _observation(ANNE, None, "weight", "2020-02-02T10:00", role_id=None),
@@ -835,9 +798,7 @@ def record() -> Record:
         ],
         "episode": [
             rec.Episode(made("episode"), ANNE, made("diabetes"), PRACTICE, GP, day("2021-06-01"), None),
-            rec.Episode(
-                made("episode-2"), ANNE, made("fracture"), TRUST, None, day("2024-10-01"), day("2024-12-01")
-            ),
+            rec.Episode(made("episode-2"), ANNE, made("fracture"), TRUST, None, day("2024-10-01"), day("2024-12-01")),
         ],
         "condition": [
             _condition(
@@ -1125,9 +1086,7 @@ def record() -> Record:
                 "low",
                 GP,
             ),
-            rec.Allergy(
-                made("no-allergy"), CARL, None, instant("2023-02-01T10:00"), None, None, None, None, None
-            ),
+            rec.Allergy(made("no-allergy"), CARL, None, instant("2023-02-01T10:00"), None, None, None, None, None),
         ],
         "immunisation": [
             rec.Immunisation(
@@ -1158,12 +1117,8 @@ def record() -> Record:
             ),
         ],
         "family_history": [
-            rec.FamilyHistory(
-                made("mother"), ANNE, "mother", "type-2-diabetes", 61, True, instant("2021-06-01T09:05")
-            ),
-            rec.FamilyHistory(
-                made("brother"), ANNE, "brother", "asthma", None, False, instant("2021-06-01T09:05")
-            ),
+            rec.FamilyHistory(made("mother"), ANNE, "mother", "type-2-diabetes", 61, True, instant("2021-06-01T09:05")),
+            rec.FamilyHistory(made("brother"), ANNE, "brother", "asthma", None, False, instant("2021-06-01T09:05")),
         ],
         "appointment": [
             rec.Appointment(

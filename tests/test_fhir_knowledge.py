@@ -34,9 +34,7 @@ def rows(knowledge: Knowledge) -> Rows:
     panels = [(key, panel.specimen, panel.members) for key, panel in knowledge.panels.items()]
     alone = [(k, o.specimen or "", [k]) for k, o in knowledge.observables.items() if o.group == "laboratory"]
     tests = panels + [(k, s or next(iter(knowledge.specimens)), m) for k, s, m in alone]
-    made_rows: Rows = {
-        name: [] for name in ("observation", "report", "specimen", "request", "condition", "medication")
-    }
+    made_rows: Rows = {name: [] for name in ("observation", "report", "specimen", "request", "condition", "medication")}
     made_rows["encounter"] = [
         rec.Encounter(
             visit,
@@ -161,9 +159,7 @@ def rows(knowledge: Knowledge) -> Rows:
         for key in knowledge.procedures
     ]
     made_rows["immunisation"] = [
-        rec.Immunisation(
-            made("v" + key), ANNE, visit, key, TIME, 1, "A1", day("2026-01-01"), PRACTICE, GP, True
-        )
+        rec.Immunisation(made("v" + key), ANNE, visit, key, TIME, 1, "A1", day("2026-01-01"), PRACTICE, GP, True)
         for key in knowledge.vaccines
     ]
     made_rows["allergy"] = [
@@ -171,9 +167,7 @@ def rows(knowledge: Knowledge) -> Rows:
         for key, allergy in knowledge.allergies.items()
         for reaction in allergy.reactions[:1]
     ]
-    made_rows["flag"] = [
-        rec.Flag(made("f" + key), ANNE, key, day("2025-01-01"), None, GP) for key in knowledge.flags
-    ]
+    made_rows["flag"] = [rec.Flag(made("f" + key), ANNE, key, day("2025-01-01"), None, GP) for key in knowledge.flags]
     return made_rows
 
 

@@ -33,9 +33,7 @@ def found(record: Record, context: Context) -> Found:
     bundles = [organisations_bundle(record.tables, context)]
     bundles += [person_bundle(person, rows, context) for person, rows in record.by_person()]
     entries = [entry for bundle in bundles for entry in bundle["entry"]]
-    return {
-        (entry["resource"]["resourceType"], entry["resource"]["id"]): entry["resource"] for entry in entries
-    }
+    return {(entry["resource"]["resourceType"], entry["resource"]["id"]): entry["resource"] for entry in entries}
 
 
 def extension(resource: dict[str, Any], name: str) -> dict[str, Any]:
@@ -206,9 +204,7 @@ def test_blood_pressure(record: Record, found: Found) -> None:
         ("hba1c", "Observation-Lab", 59, "mmol/mol"),
     ],
 )
-def test_quantities(
-    record: Record, found: Found, observable: str, profile: str, value: float, code: str
-) -> None:
+def test_quantities(record: Record, found: Found, observable: str, profile: str, value: float, code: str) -> None:
     resource = observation(record, found, observable)
     assert resource["meta"]["profile"][0].endswith(profile)
     assert resource["valueQuantity"]["value"] == value
@@ -239,11 +235,7 @@ def test_laboratory_chain(record: Record, found: Found) -> None:
     assert report["result"][1:] == group["hasMember"]
     assert {"reference": "Observation/" + haemoglobin["id"]} in group["hasMember"]
     assert haemoglobin["specimen"] == {"reference": "Specimen/" + made("blood")}
-    assert (
-        haemoglobin["basedOn"]
-        == report["basedOn"]
-        == [{"reference": "ServiceRequest/" + made("request-fbc")}]
-    )
+    assert haemoglobin["basedOn"] == report["basedOn"] == [{"reference": "ServiceRequest/" + made("request-fbc")}]
     assert codes(haemoglobin["interpretation"][0]) == ["L"]
     assert haemoglobin["referenceRange"][0]["low"]["value"] == 115
     single = found["DiagnosticReport", made("hba1c")]
@@ -277,9 +269,7 @@ def test_courses_and_ended_medicines(found: Found) -> None:
     stopped = found["MedicationRequest", made("alendronic")]
     assert stopped["status"] == "stopped"
     assert stopped["statusReason"] == {"text": "Adverse effect"}
-    assert stopped["dosageInstruction"][0]["timing"] == {
-        "repeat": {"frequency": 1, "period": 1, "periodUnit": "wk"}
-    }
+    assert stopped["dosageInstruction"][0]["timing"] == {"repeat": {"frequency": 1, "period": 1, "periodUnit": "wk"}}
     assert ("MedicationStatement", made("alendronic")) not in found
     course = found["MedicationRequest", made("amoxicillin")]
     assert course["status"] == "completed"
@@ -332,9 +322,7 @@ def test_procedure_in_snomed_and_opcs(found: Found) -> None:
 def test_provenance_is_of_everything_else(record: Record, context: Context) -> None:
     for person, rows in record.by_person():
         *others, provenance = person_resources(person, rows, context)
-        assert [t["reference"] for t in provenance["target"]] == [
-            f"{r['resourceType']}/{r['id']}" for r in others
-        ]
+        assert [t["reference"] for t in provenance["target"]] == [f"{r['resourceType']}/{r['id']}" for r in others]
         assert provenance["recorded"] == "2026-01-01T00:00:00+00:00"
         assert provenance["agent"][0]["who"]["reference"] == "#" + provenance["contained"][0]["id"]
 

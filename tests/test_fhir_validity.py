@@ -37,9 +37,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     record, context = records.record(), Context(records.knowledge(), index=records.INDEX)
     (folder / "places.json").write_bytes(to_bytes(organisations_bundle(record.tables, context)))
     for person, rows in record.by_person():
-        (folder / f"{person.id}.json").write_bytes(
-            to_bytes(person_bundle(person, rows, context), indent=True)
-        )
+        (folder / f"{person.id}.json").write_bytes(to_bytes(person_bundle(person, rows, context), indent=True))
     return folder
 
 

@@ -88,15 +88,12 @@ def snomed_ids(entry: Form) -> list[str]:
     """Every SNOMED CT id in an entry, forms inside it included."""
     found: list[str] = []
     for name, value in entry:
-        values = (
-            list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else [value]
-        )
+        values = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else [value]
         for item in values:
             if isinstance(item, Form):
                 found.extend(snomed_ids(item))
             elif isinstance(item, str) and (
-                name
-                in ("snomed", "vmp", "vtm", "form_code", "route_code", "site_code", "procedure", "diseases")
+                name in ("snomed", "vmp", "vtm", "form_code", "route_code", "site_code", "procedure", "diseases")
                 and item.isdigit()
             ):
                 found.append(item)
@@ -133,12 +130,7 @@ def test_every_kind_is_filled(knowledge: Knowledge) -> None:
 
 
 def test_every_snomed_id_has_a_valid_check_digit(knowledge: Knowledge) -> None:
-    wrong = [
-        (kind, key, i)
-        for kind, key, entry in entries(knowledge)
-        for i in snomed_ids(entry)
-        if not verhoeff(i)
-    ]
+    wrong = [(kind, key, i) for kind, key, entry in entries(knowledge) for i in snomed_ids(entry) if not verhoeff(i)]
     assert not wrong
 
 
@@ -197,9 +189,7 @@ def test_every_figure_has_a_source(knowledge: Knowledge) -> None:
         if "source" in type(entry).model_fields and not str(getattr(entry, "source", "")).strip():
             found.append(path)
         for name, value in entry:
-            for item in (
-                value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
-            ):
+            for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]:
                 if isinstance(item, Form):
                     found.extend(without(item, f"{path}.{name}"))
         return found
@@ -273,9 +263,7 @@ def test_doses_are_of_a_plausible_size(knowledge: Knowledge) -> None:
         assert medicine.child_dose is not None or ages, f"{key}: who is too young for it"
 
 
-@pytest.mark.parametrize(
-    "name", ["paracetamol", "penicillin", "macrolide", "antihistamine", "inhaled-beta-agonist"]
-)
+@pytest.mark.parametrize("name", ["paracetamol", "penicillin", "macrolide", "antihistamine", "inhaled-beta-agonist"])
 @pytest.mark.parametrize("age", [2.5, 5.5, 6.5, 11.5])
 def test_there_is_something_for_children_of_each_age(knowledge: Knowledge, name: str, age: float) -> None:
     def fits(term: str) -> bool:
@@ -290,9 +278,7 @@ def test_contraindications_that_must_not_be_lost(knowledge: Knowledge) -> None:
     def blocked(key: str) -> list[str]:
         return knowledge.medicines[key].blocked_by
 
-    assert {"condition:peptic-ulcer", "condition:heart-failure", "egfr<30"} <= set(
-        blocked("naproxen-500mg-tablets")
-    )
+    assert {"condition:peptic-ulcer", "condition:heart-failure", "egfr<30"} <= set(blocked("naproxen-500mg-tablets"))
     assert "egfr<30" in blocked("metformin-500mg-tablets")
     assert "egfr<45" in blocked("nitrofurantoin-100mg-modified-release-capsules")
     assert "pregnancy" in blocked("ramipril-5mg-capsules")
@@ -314,9 +300,7 @@ def test_penicillin_allergy_rules_out_all_penicillins(knowledge: Knowledge) -> N
 def test_published_totals(knowledge: Knowledge) -> None:
     groups = knowledge.table("hes_groups")
     assert sum(map(int, groups["fae"])) == pytest.approx(17_560_128, rel=0.001)
-    emergency = sum(
-        float(a) * float(b) for a, b in zip(groups["fae"], groups["emergency_share"], strict=True)
-    )
+    emergency = sum(float(a) * float(b) for a, b in zip(groups["fae"], groups["emergency_share"], strict=True))
     assert emergency == pytest.approx(6_529_851, rel=0.001)
 
 
@@ -452,9 +436,7 @@ def test_a_mistake_is_named_with_file_line_and_key(
 
 
 def test_tables_of_many_entries_name_the_entry(tmp_path: Path) -> None:
-    folder = laid_over(
-        tmp_path, "flags.toml", '[one]\nname = "One"\nsnomed = "129839007"\nshare = 2\nsource = "x"\n'
-    )
+    folder = laid_over(tmp_path, "flags.toml", '[one]\nname = "One"\nsnomed = "129839007"\nshare = 2\nsource = "x"\n')
     assert "flags.toml, line 4: one.share: expected a number from 0 to 1, found 2" in message(folder)
 
 
@@ -474,9 +456,7 @@ def test_rows_of_a_wrong_length_name_their_line(tmp_path: Path) -> None:
 
 
 def test_lines_are_found_inside_nested_tables() -> None:
-    text = (
-        'a = 1\n[b]\nc = { d = 2 }\n[[e]]\nf = 1\n[[e]]\n[e.g]\nh = """\nf = 2\n"""\nf = 3\n["x.y"]\nz = 1\n'
-    )
+    text = 'a = 1\n[b]\nc = { d = 2 }\n[[e]]\nf = 1\n[[e]]\n[e.g]\nh = """\nf = 2\n"""\nf = 3\n["x.y"]\nz = 1\n'
     assert line_of(text, ("b", "c", "d")) == 3
     assert line_of(text, ("e", 0, "f")) == 5
     assert line_of(text, ("e", 1, "g", "f")) == 11

@@ -81,9 +81,7 @@ def test_living_first_in_full_number_then_the_dead(shards):
         living = SPEC.shard_size(number)
         assert all(p.death is None for p in shard.persons[:living])
         assert all(p.death is not None for p in shard.persons[living:])
-        assert [p.ordinal for p in shard.persons] == list(
-            range(number * BLOCK, number * BLOCK + len(shard.persons))
-        )
+        assert [p.ordinal for p in shard.persons] == list(range(number * BLOCK, number * BLOCK + len(shard.persons)))
         assert all(len(has) == len(shard.persons) and has.dtype == bool for has in shard.has.values())
 
 
@@ -153,17 +151,11 @@ def test_couples_share_a_home_and_are_of_an_age(persons, contacts):
     same_sex = same_name = same_group = married = 0
     for c in couples:
         p, other = by_id[c.person_id], by_id[c.other_id]
-        assert (
-            p.household_id == other.household_id
-            and p.address == other.address
-            and p.postcode == other.postcode
-        )
+        assert p.household_id == other.household_id and p.address == other.address and p.postcode == other.postcode
         assert (p.region, p.imd_decile, p.practice_id) == (other.region, other.imd_decile, other.practice_id)
         assert p.household == other.household and p.household in ("couple", "couple-children")
         assert (c.relationship == "spouse") == (p.marital_status == other.marital_status == "M")
-        assert (
-            abs(p.birth - other.birth) < 32 * YEAR and min(age_on(q.birth, INDEX) for q in (p, other)) >= 16
-        )
+        assert abs(p.birth - other.birth) < 32 * YEAR and min(age_on(q.birth, INDEX) for q in (p, other)) >= 16
         same_sex += p.sex == other.sex
         same_group += p.ethnic_category == other.ethnic_category
         if c.relationship == "spouse":
@@ -257,9 +249,7 @@ def test_nhs_numbers_are_valid_unique_and_never_issued(persons):
     numbers = [p.nhs_number for p in persons]
     assert len(set(numbers)) == len(numbers)
     for number in numbers:
-        assert nhs_number.is_valid(number, for_region=nhs_number.REGION_SYNTHETIC) and number.startswith(
-            "999"
-        )
+        assert nhs_number.is_valid(number, for_region=nhs_number.REGION_SYNTHETIC) and number.startswith("999")
 
 
 @settings(max_examples=25, deadline=None)
@@ -315,9 +305,7 @@ def test_names_follow_the_year_of_birth(persons):
     for p in persons:
         year = dt.date.fromordinal(p.birth + EPOCH).year
         first["old" if year < 1950 else "young" if year > 2005 else "between"][p.given.split()[0]] += 1
-    assert not {name for name, _ in first["old"].most_common(8)} & {
-        name for name, _ in first["young"].most_common(8)
-    }
+    assert not {name for name, _ in first["old"].most_common(8)} & {name for name, _ in first["young"].most_common(8)}
     assert len(first["between"]) > 200
 
 

@@ -88,7 +88,5 @@ def test_working_in_blocks_changes_nothing(monkeypatch):
 
 
 def test_a_chain_is_eliminated_from_its_ends():
-    order, cost = elimination_order(
-        [("a",), ("a", "b"), ("b", "c"), ("c", "d")], ("d",), dict.fromkeys("abcd", 2)
-    )
+    order, cost = elimination_order([("a",), ("a", "b"), ("b", "c"), ("c", "d")], ("d",), dict.fromkeys("abcd", 2))
     assert set(order) == {"a", "b", "c"} and cost == 12

@@ -90,9 +90,7 @@ def test_age_limits_and_sex_hold_without_exception(knowledge, model, people):
     for key in model.conditions:
         condition = knowledge.conditions[key]
         age = people["age"][people[key] == 1]
-        assert age.size == 0 or (
-            age.min() >= network.youngest(condition) and age.max() <= condition.max_age
-        ), key
+        assert age.size == 0 or (age.min() >= network.youngest(condition) and age.max() <= condition.max_age), key
         if condition.sex is not None:
             assert set(sex[people[key] == 1]) <= {condition.sex}, key
 
@@ -193,9 +191,7 @@ def test_draws_given_evidence_follow_the_exact_posterior(model, exact, evidence)
 
 def test_chance_of_evidence_is_exact(model, exact):
     chance = model.posterior(model.codes_of({"stroke": True, "atrial-fibrillation": True})).chance
-    pair = exact.query(
-        ["stroke", "atrial-fibrillation"], {"age_band": "70-74", "sex": "male"}, show_progress=False
-    )
+    pair = exact.query(["stroke", "atrial-fibrillation"], {"age_band": "70-74", "sex": "male"}, show_progress=False)
     both = pair.get_value(**{"stroke": "present", "atrial-fibrillation": "present"})
     assert chance.reshape(-1, 2)[model.edges.index(70), 1] == pytest.approx(both, rel=1e-9)
 
@@ -260,9 +256,7 @@ def test_circles_and_unknown_parents_are_named(knowledge):
 def test_unknown_prevalence_code_is_named(knowledge):
     prevalence = knowledge.conditions["gout"].prevalence.model_copy(update={"code": "nothing"})
     with pytest.raises(ValueError, match=r"gout.*nothing"):
-        network.prevalence_by_age(
-            knowledge, altered(knowledge, "gout", prevalence=prevalence).conditions["gout"]
-        )
+        network.prevalence_by_age(knowledge, altered(knowledge, "gout", prevalence=prevalence).conditions["gout"])
 
 
 # --- keeping -------------------------------------------------------------------------------------
@@ -288,9 +282,7 @@ def test_same_model_same_bytes(model):
 
 def test_changed_knowledge_is_built_once_and_kept(knowledge, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(population, "cache_folder", lambda: tmp_path / "cache")
-    because = [
-        b.model_copy(update={"odds_ratio": b.odds_ratio * 2}) for b in knowledge.conditions["gout"].because
-    ]
+    because = [b.model_copy(update={"odds_ratio": b.odds_ratio * 2}) for b in knowledge.conditions["gout"].because]
     changed = altered(knowledge, "gout", because=because)
     caplog.set_level("INFO")
     first = population.load_model(changed)

@@ -41,9 +41,7 @@ def test_every_region_has_practices_and_two_hospitals(places):
             assert len(places.roles(practice.id, "practice-nurse", GENERAL_PRACTICE)) == 2
             assert places.surgery(practice.id).organisation_id == practice.id
         assert len(places.sites(region)) == 2
-        assert {places.site_for(region, i).id for i in range(50)} == {
-            site.id for site in places.sites(region)
-        }
+        assert {places.site_for(region, i).id for i in range(50)} == {site.id for site in places.sites(region)}
 
 
 def test_every_hospital_has_staff_and_a_place_for_every_specialty(places, knowledge):

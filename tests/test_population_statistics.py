@@ -45,9 +45,7 @@ def test_prevalence_is_that_of_kuan(knowledge):
     for r in rows(knowledge, "conditions_kuan"):
         for band, value in r.items():
             if band not in ("code", "sex"):
-                assert float(value) == pytest.approx(
-                    published.get((r["code"], r["sex"], band), 0.0), abs=0.0051
-                )
+                assert float(value) == pytest.approx(published.get((r["code"], r["sex"], band), 0.0), abs=0.0051)
 
 
 def test_population_is_that_of_the_ons(knowledge):
@@ -57,10 +55,7 @@ def test_population_is_that_of_the_ons(knowledge):
         if r["area"] == "ENGLAND"
     }
     for r in rows(knowledge, "population_age_sex"):
-        assert (
-            int(r["female"]) == published[int(r["age"]), "F"]
-            and int(r["male"]) == published[int(r["age"]), "M"]
-        )
+        assert int(r["female"]) == published[int(r["age"]), "F"] and int(r["male"]) == published[int(r["age"]), "M"]
 
 
 def test_death_rates_are_those_of_the_ons(knowledge):
@@ -70,10 +65,7 @@ def test_death_rates_are_those_of_the_ons(knowledge):
         if r["period"] == "2018-2020"
     }
     for r in rows(knowledge, "population_life_table"):
-        assert (
-            float(r["female"]) == published[int(r["age"]), "F"]
-            and float(r["male"]) == published[int(r["age"]), "M"]
-        )
+        assert float(r["female"]) == published[int(r["age"]), "F"] and float(r["male"]) == published[int(r["age"]), "M"]
 
 
 def test_shares_add_up(knowledge):

@@ -67,8 +67,7 @@ def test_unknown_table_is_refused() -> None:
 
 def test_concat_keeps_shared_places_once(record: Record) -> None:
     one, two = (
-        Record({**record.tables, "person": [person], "contact": [], "flag": []})
-        for person in record.people[:2]
+        Record({**record.tables, "person": [person], "contact": [], "flag": []}) for person in record.people[:2]
     )
     both = Record.concat([one, two])
     assert both.people == record.people[:2]

@@ -124,9 +124,7 @@ def test_profile_tells_slices_apart_by_their_fixed_value() -> None:
     assert reading["meta"]["profile"] == [profile]
     assert check(reading, profile) == []
     reading["component"][0]["valueQuantity"]["unit"] = "mmHg"
-    assert [f.path for f in check(reading, profile)] == [
-        "component[code.text='Systolic blood pressure'].value[x].unit"
-    ]
+    assert [f.path for f in check(reading, profile)] == ["component[code.text='Systolic blood pressure'].value[x].unit"]
     reading["code"]["coding"] = [c for c in reading["code"]["coding"] if c["system"] != "http://loinc.org"]
     assert "code.coding[system='http://loinc.org']" in {f.path for f in check(reading, profile)}
 

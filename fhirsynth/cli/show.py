@@ -12,9 +12,7 @@ from fhirsynth.errors import InputError
 
 def show(
     path: Annotated[Path, typer.Argument(help="Folder that `fhirsynth population` wrote, or one file of it.")],
-    person: Annotated[
-        str | None, typer.Argument(help="Whom: id, NHS number, or number in the list (from 1).")
-    ] = None,
+    person: Annotated[str | None, typer.Argument(help="Whom: id, NHS number, or number in the list (from 1).")] = None,
     limit: Annotated[int, typer.Option(min=1, help="People to list at most.")] = 50,
 ) -> None:
     """Show the people, or one person's life from birth to the index date."""

@@ -8,9 +8,7 @@ from fhirsynth.fhir.elements import Json, concept, escaped, narrative
 from fhirsynth.record import schema as rows
 
 _ACTIVE = concept("http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", "active", "Active")
-_CONFIRMED = concept(
-    "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification", "confirmed", "Confirmed"
-)
+_CONFIRMED = concept("http://terminology.hl7.org/CodeSystem/allergyintolerance-verification", "confirmed", "Confirmed")
 
 
 def allergy_intolerance(row: rows.Allergy, scope: Scope, context: Context) -> Json:

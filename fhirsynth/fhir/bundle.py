@@ -103,9 +103,7 @@ def bundle(resources: Iterable[Json], context: Context) -> Json:
     entries = []
     for resource in resources:
         url = resource["resourceType"] + "/" + resource["id"]
-        entries.append(
-            {"fullUrl": base + url, "resource": resource, "request": {"method": "PUT", "url": url}}
-        )
+        entries.append({"fullUrl": base + url, "resource": resource, "request": {"method": "PUT", "url": url}})
     return {
         "resourceType": "Bundle",
         "meta": context.meta["UKCore-Bundle"],
@@ -129,9 +127,7 @@ def organisation_resources(tables: Mapping[str, Sequence[Any]], context: Context
     return [build(row, context) for table, build in _PLACES for row in tables.get(table, ())]
 
 
-def organisations_bundle(
-    tables: Mapping[str, Sequence[Any]], context: Context, *, shared: bool = False
-) -> Json:
+def organisations_bundle(tables: Mapping[str, Sequence[Any]], context: Context, *, shared: bool = False) -> Json:
     """The places and staff as a transaction bundle, to be loaded before those of the people."""
     made = bundle(organisation_resources(tables, context), context)
     return made if shared else orjson.loads(orjson.dumps(made))

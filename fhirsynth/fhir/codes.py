@@ -36,13 +36,10 @@ class Codes:
                 continue
             if "display" in table:
                 system = table["system"]
-                self.national[name] = {
-                    code: concept(system, code, text) for code, text in table["display"].items()
-                }
+                self.national[name] = {code: concept(system, code, text) for code, text in table["display"].items()}
             else:
                 self.words[name] = {
-                    word: concept(systems[system], code, display)
-                    for word, (system, code, display) in table.items()
+                    word: concept(systems[system], code, display) for word, (system, code, display) in table.items()
                 }
 
     def coding(self, table: str, word: str) -> Json:

@@ -17,10 +17,7 @@ _CATEGORIES = {
     "encounter": [concept(_CATEGORY_SYSTEM, "encounter-diagnosis", "Encounter Diagnosis")],
 }
 _RELATED = "http://hl7.org/fhir/StructureDefinition/condition-related"
-_SEX = {
-    sex: concept("http://hl7.org/fhir/administrative-gender", sex, sex.capitalize())
-    for sex in ("female", "male")
-}
+_SEX = {sex: concept("http://hl7.org/fhir/administrative-gender", sex, sex.capitalize()) for sex in ("female", "male")}
 _RELATIVE_SEX = {"mother": "female", "sister": "female", "father": "male", "brother": "male"}
 _NIL_KNOWN = concept("http://terminology.hl7.org/CodeSystem/list-empty-reason", "nilknown", "Nil Known")
 

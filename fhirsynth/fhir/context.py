@@ -86,9 +86,7 @@ class Context:
         self.organisations = References("Organization")
         self.locations = References("Location")
 
-        self.conditions = {
-            key: concept(SNOMED, item.snomed, item.name) for key, item in knowledge.conditions.items()
-        }
+        self.conditions = {key: concept(SNOMED, item.snomed, item.name) for key, item in knowledge.conditions.items()}
         self.procedures: dict[str, Json] = {}
         for key, procedure in knowledge.procedures.items():
             codings = [coding(SNOMED, procedure.snomed, procedure.name)]
@@ -98,12 +96,9 @@ class Context:
         #: CodeableConcepts of why somebody was seen: kind of reason → key.
         self.reasons: dict[str, dict[str, Json]] = {
             "condition": self.conditions,
-            "procedure": {
-                key: concept(SNOMED, item.snomed, item.name) for key, item in knowledge.procedures.items()
-            },
+            "procedure": {key: concept(SNOMED, item.snomed, item.name) for key, item in knowledge.procedures.items()},
             "general": {
-                key: concept(SNOMED, item.snomed, item.name)
-                for key, item in knowledge.general_reasons.items()
+                key: concept(SNOMED, item.snomed, item.name) for key, item in knowledge.general_reasons.items()
             },
             "vaccine": {
                 key: concept(SNOMED, item.procedure, item.procedure_name) for key, item in knowledge.vaccines.items()

@@ -48,9 +48,7 @@ def _hospitalization(row: rows.Encounter, context: Context) -> Json:
     found: Json = {}
     if row.admission_method:
         found["extension"] = [
-            extension(
-                "AdmissionMethod", "CodeableConcept", national["admission-method"][row.admission_method]
-            )
+            extension("AdmissionMethod", "CodeableConcept", national["admission-method"][row.admission_method])
         ]
     if row.admission_source:
         found["admitSource"] = national["admission-source"][row.admission_source]
@@ -107,9 +105,7 @@ def encounter(row: rows.Encounter, scope: Scope, context: Context) -> Json:
     kept = scope.appointments.get(row.id)
     if kept is not None:
         resource["appointment"] = kept
-    resource["period"] = (
-        {"start": start, "end": scope.times[row.end]} if row.end <= context.index else {"start": start}
-    )
+    resource["period"] = {"start": start, "end": scope.times[row.end]} if row.end <= context.index else {"start": start}
     if reason is not None:
         resource["reasonCode"] = [reason]
     diagnoses = scope.diagnoses.get(row.id)
@@ -163,9 +159,7 @@ def appointment(row: rows.Appointment, scope: Scope, context: Context) -> Json:
         },
     ]
     if row.location_id is not None:
-        participants.append(
-            {"actor": context.locations[row.location_id], "required": "required", "status": "accepted"}
-        )
+        participants.append({"actor": context.locations[row.location_id], "required": "required", "status": "accepted"})
     resource: Json = {
         "resourceType": "Appointment",
         "id": row.id,

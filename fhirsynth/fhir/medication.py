@@ -19,9 +19,7 @@ _SUPPLY_DAYS = 28  # what one issue of a repeat prescription lasts: `Dose.quanti
 _AUTHORISED_DAYS = 365  # repeats are reauthorised at the yearly medication review
 _ORDERED = concept("http://terminology.hl7.org/CodeSystem/dose-rate-type", "ordered", "Ordered")
 _REPEAT_INFORMATION = UK_CORE + "Extension-UKCore-MedicationRepeatInformation"
-_COMMUNITY = concept(
-    "http://terminology.hl7.org/CodeSystem/medication-statement-category", "community", "Community"
-)
+_COMMUNITY = concept("http://terminology.hl7.org/CodeSystem/medication-statement-category", "community", "Community")
 _FROM_PRACTICE = extension(
     "MedicationPrescribingOrganizationType",
     "CodeableConcept",

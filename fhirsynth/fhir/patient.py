@@ -85,9 +85,7 @@ def patient(person: Person, contacts: list[Contact], scope: Scope, context: Cont
         names.append({"use": "old", "family": person.previous_surname, "given": name["given"]})
     born = civil.date(person.birth)
     extensions = [
-        extension(
-            "EthnicCategory", "CodeableConcept", codes.national["ethnic-category"][person.ethnic_category]
-        ),
+        extension("EthnicCategory", "CodeableConcept", codes.national["ethnic-category"][person.ethnic_category]),
         _BIRTH_SEX[person.sex],
         {"url": _INTERPRETER, "valueBoolean": person.interpreter},
     ]

@@ -16,9 +16,7 @@ _MAKER = {
     "version": [{"value": __version__}],
 }
 _AGENT = {
-    "type": concept(
-        "http://terminology.hl7.org/CodeSystem/provenance-participant-type", "assembler", "Assembler"
-    ),
+    "type": concept("http://terminology.hl7.org/CodeSystem/provenance-participant-type", "assembler", "Assembler"),
     "who": {"reference": "#fhirsynth", "display": "fhirsynth " + __version__},
 }
 _CREATE = {"coding": [coding("http://terminology.hl7.org/CodeSystem/v3-DataOperation", "CREATE", "create")]}

@@ -77,17 +77,13 @@ class Knowledge:
         """
         if name not in self._columns:
             if name not in self.statistics:
-                raise KnowledgeError(
-                    f"statistics/{name}.csv: there is no such table; {nearest(name, self.statistics)}"
-                )
+                raise KnowledgeError(f"statistics/{name}.csv: there is no such table; {nearest(name, self.statistics)}")
             self._columns[name] = _columns(name, self.statistics[name])
         return self._columns[name]
 
 
 def _columns(name: str, content: bytes) -> dict[str, list[str]]:
-    numbered = [
-        (n, line) for n, line in enumerate(content.decode().splitlines(), 1) if not line.startswith("#")
-    ]
+    numbered = [(n, line) for n, line in enumerate(content.decode().splitlines(), 1) if not line.startswith("#")]
     rows = list(csv.reader(line for _, line in numbered))
     for (line, _), row in zip(numbered, rows, strict=True):
         if len(row) != len(rows[0]):
@@ -116,9 +112,7 @@ def _load(overlay: str | None) -> Knowledge:
     own = dict(files)
     if overlay is not None:
         if not Path(overlay).is_dir():
-            raise KnowledgeError(
-                f"{overlay}: expected a folder of knowledge files, found none; check {OVERLAY}"
-            )
+            raise KnowledgeError(f"{overlay}: expected a folder of knowledge files, found none; check {OVERLAY}")
         files.update(_files(Path(overlay)))
     contents = {name: files[name].read_bytes() for name in sorted(files)}
     laid_over = {name for name in files if files[name] is not own.get(name)}
@@ -130,11 +124,7 @@ def _load(overlay: str | None) -> Knowledge:
     kinds: dict[str, dict[str, Any]] = {"conditions": _conditions(contents, origins)}
     fixed = {place for place, _ in _FORMS.values()}
     for kind, (place, form) in _FORMS.items():
-        names = [
-            n
-            for n in contents
-            if n == place or (place.endswith("/") and n.startswith(place) and n not in fixed)
-        ]
+        names = [n for n in contents if n == place or (place.endswith("/") and n.startswith(place) and n not in fixed)]
         names.sort(key=lambda name: (name in laid_over, name))
         kinds[kind] = _tables(kind, form, {name: contents[name] for name in names}, laid_over, origins)
     statistics = {
@@ -156,9 +146,7 @@ def _files(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Travers
             yield prefix + entry.name, entry
 
 
-def _conditions(
-    contents: dict[str, bytes], origins: dict[tuple[str, str], Origin]
-) -> dict[str, schema.Condition]:
+def _conditions(contents: dict[str, bytes], origins: dict[tuple[str, str], Origin]) -> dict[str, schema.Condition]:
     adapter = TypeAdapter(schema.Condition)
     out = {}
     for name, content in contents.items():
@@ -184,9 +172,7 @@ def _tables(
         for key, data in _toml(Origin(name, text)).items():
             origin = Origin(name, text, (key,))
             if not isinstance(data, dict):
-                raise origin.error(
-                    (), f"expected a table [{key}], found {data!r}; put it under the entry it is about"
-                )
+                raise origin.error((), f"expected a table [{key}], found {data!r}; put it under the entry it is about")
             before = origins.get((kind, key))
             if before is not None and name not in laid_over:
                 raise origin.error((), f"is also in {before.file}; keep one of the two")
@@ -234,23 +220,17 @@ def _explained(
     kind = problem["type"]
     if kind == "extra_forbidden":
         known = _known_keys(adapter, path[:-1])
-        return origin.error(
-            path, f"unknown key; {nearest(str(path[-1]), known)}; correct the name or remove the line"
-        )
+        return origin.error(path, f"unknown key; {nearest(str(path[-1]), known)}; correct the name or remove the line")
     if kind == "missing":
         return origin.error(path, "is missing; add it to this table")
     if kind == "value_error":
         return origin.error(path, str(context["error"]))
     expected = {
-        "less_than_equal": "a number from 0 to 1"
-        if context.get("le") == 1
-        else f"at most {context.get('le')}",
+        "less_than_equal": "a number from 0 to 1" if context.get("le") == 1 else f"at most {context.get('le')}",
         "greater_than_equal": f"a number of at least {context.get('ge', 0):g}",
         "greater_than": f"a number above {context.get('gt', 0):g}",
         "literal_error": f"one of {context.get('expected')}",
-        "string_pattern_mismatch": _PATTERNS.get(
-            str(context.get("pattern")), f"text like {context.get('pattern')}"
-        ),
+        "string_pattern_mismatch": _PATTERNS.get(str(context.get("pattern")), f"text like {context.get('pattern')}"),
         "model_type": "a table",
         "float_type": "a number",
         "int_type": "a whole number",

@@ -40,9 +40,7 @@ class Names:
 
     def __init__(self, knowledge: Knowledge) -> None:
         self.conditions = frozenset(knowledge.conditions)
-        self.classes = frozenset(
-            name for medicine in knowledge.medicines.values() for name in medicine.classes
-        )
+        self.classes = frozenset(name for medicine in knowledge.medicines.values() for name in medicine.classes)
         self.ordered = frozenset((*knowledge.observables, *knowledge.panels))
         self.looked_at = self.ordered | frozenset(knowledge.procedures)
         self.levels = frozenset((*knowledge.observables, "age"))
@@ -80,9 +78,7 @@ def _of_conditions(knowledge: Knowledge, names: Names) -> Iterator[Reference]:
     for key, c in conditions.items():
         here = "conditions", key
         if c.prevalence is not None:
-            yield Reference(
-                *here, ("prevalence", "code"), c.prevalence.code, kuan, "a code of conditions_kuan.csv"
-            )
+            yield Reference(*here, ("prevalence", "code"), c.prevalence.code, kuan, "a code of conditions_kuan.csv")
         for i, cause in enumerate(c.because):
             yield from _habit_or_condition(names, *here, ("because", i, "of"), cause.of)
         for i, risk in enumerate(c.risk):
@@ -91,9 +87,7 @@ def _of_conditions(knowledge: Knowledge, names: Names) -> Iterator[Reference]:
         yield from _all(*here, ("needs",), c.needs, conditions, "the key of a condition")
         yield from _all(*here, ("tests",), c.tests, names.looked_at, a_test)
         for observable in c.shifts:
-            yield Reference(
-                *here, ("shifts", observable), observable, observables, "the key of an observable"
-            )
+            yield Reference(*here, ("shifts", observable), observable, observables, "the key of an observable")
         for i, monitoring in enumerate(c.monitoring):
             yield from _all(*here, ("monitoring", i, "what"), monitoring.what, names.looked_at, a_test)
         for i, clinic in enumerate(c.outpatient):
@@ -102,9 +96,7 @@ def _of_conditions(knowledge: Knowledge, names: Names) -> Iterator[Reference]:
         for i, stage in enumerate(c.stages):
             yield from _expression(names, *here, ("stages", i, "when"), stage.when)
         for i, done in enumerate(c.procedures):
-            yield Reference(
-                *here, ("procedures", i, "procedure"), done.procedure, procedures, "the key of a procedure"
-            )
+            yield Reference(*here, ("procedures", i, "procedure"), done.procedure, procedures, "the key of a procedure")
         for i, step in enumerate(c.treatment):
             path = ("treatment", i)
             yield from _all(*here, (*path, "medicine"), step.medicine, medicines, "the key of a medicine")
@@ -133,15 +125,11 @@ def _of_catalogues(knowledge: Knowledge, names: Names) -> Iterator[Reference]:
             yield from _expression(names, "medicines", key, ("blocked_by", i), term)
     for key, allergy in knowledge.allergies.items():
         here = "allergies", key
-        yield from _all(
-            *here, ("reactions",), allergy.reactions, knowledge.reactions, "the key of a reaction"
-        )
+        yield from _all(*here, ("reactions",), allergy.reactions, knowledge.reactions, "the key of a reaction")
         yield from _all(*here, ("blocks",), allergy.blocks, names.classes, "a class of some medicine")
     for key, observable in observables.items():
         if observable.specimen is not None:
-            yield Reference(
-                "observables", key, ("specimen",), observable.specimen, specimens, "the key of a specimen"
-            )
+            yield Reference("observables", key, ("specimen",), observable.specimen, specimens, "the key of a specimen")
     for key, panel in knowledge.panels.items():
         yield from _all("panels", key, ("members",), panel.members, observables, "the key of an observable")
         yield Reference("panels", key, ("specimen",), panel.specimen, specimens, "the key of a specimen")

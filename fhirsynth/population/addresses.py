@@ -27,9 +27,7 @@ class Addresses:
         for row in rows(knowledge, "places_towns"):
             towns.setdefault(row["region"], []).append(row)
         self._phone = {town["area"]: town["phone"] for found in towns.values() for town in found}
-        self._towns = {
-            region: Choice(found, [float(r["weight"]) for r in found]) for region, found in towns.items()
-        }
+        self._towns = {region: Choice(found, [float(r["weight"]) for r in found]) for region, found in towns.items()}
         words: dict[str, tuple[list[str], list[float]]] = {}
         for row in rows(knowledge, "places_streets"):
             items, weights = words.setdefault(row["kind"], ([], []))

@@ -101,9 +101,7 @@ def _ethnic_groups(
     return groups, _normal(category)
 
 
-def _deprivation(
-    knowledge: Knowledge, edges: tuple[int, ...], group_of_age: Floats, people: Floats
-) -> Floats:
+def _deprivation(knowledge: Knowledge, edges: tuple[int, ...], group_of_age: Floats, people: Floats) -> Floats:
     # P(decile | age band, ethnic group) that agrees with deprivation by age and by ethnic group.
     by_age = _normal(_five_year(knowledge, "population_imd_age", DECILES, edges))
     table = {r["group"]: r for r in rows(knowledge, "population_imd_ethnicity")}
@@ -137,9 +135,7 @@ def _household(
 ) -> Floats:
     found: dict[str, dict[int, dict[str, list[float]]]] = {}
     for r in rows(knowledge, "population_household"):
-        found.setdefault(r["marital"], {}).setdefault(int(r["age"]), {})[r["sex"]] = [
-            float(r[c]) for c in columns
-        ]
+        found.setdefault(r["marital"], {}).setdefault(int(r["age"]), {})[r["sex"]] = [float(r[c]) for c in columns]
     out = np.zeros((len(edges), 2, len(marital), len(columns)))
     for i, low in enumerate(edges):
         for j, sex in enumerate(SEXES):
@@ -157,19 +153,14 @@ def _habit(knowledge: Knowledge, name: str, edges: tuple[int, ...], background: 
     percent = {(int(r["age"]), r["sex"], r["state"]): float(r["percent"]) for r in table}
     target = _normal(
         np.array(
-            [
-                [[percent[starts[i], sex, state] for state in states] for sex in SEXES]
-                for i in _from_age(edges, starts)
-            ]
+            [[[percent[starts[i], sex, state] for state in states] for sex in SEXES] for i in _from_age(edges, starts)]
         )
     )
     tilt = np.ones((len(GROUPS), len(DECILES), len(states)))
     for r in rows(knowledge, "population_habit_effects"):
         if r["node"] == name:
             parent, _, value = r["of"].partition("=")
-            where = (
-                (GROUPS.index(value),) if parent == "ethnic-group" else (slice(None), DECILES.index(value))
-            )
+            where = (GROUPS.index(value),) if parent == "ethnic-group" else (slice(None), DECILES.index(value))
             tilt[(*where, ..., states.index(r["state"]))] *= float(r["odds_ratio"])
     scale = target.copy()
     for _ in range(500):
@@ -199,9 +190,7 @@ def demography(knowledge: Knowledge, edges: tuple[int, ...]) -> list[Node]:
     codes = tuple(r["category"] for r in rows(knowledge, "population_ethnic_category"))
     language_rows = {r["category"]: r for r in rows(knowledge, "population_language")}
     others = tuple(c for c in next(iter(language_rows.values())) if c != "category")
-    spoken = np.array(
-        [[float(language_rows[c][x]) if c in language_rows else 0.0 for x in others] for c in codes]
-    )
+    spoken = np.array([[float(language_rows[c][x]) if c in language_rows else 0.0 for x in others] for c in codes])
     language = np.column_stack([100 - spoken.sum(axis=1), spoken]) / 100
 
     nodes = [
@@ -211,9 +200,7 @@ def demography(knowledge: Knowledge, edges: tuple[int, ...]) -> list[Node]:
         Node("ethnic_group", GROUPS, ("age_band", "region"), group),
         Node("ethnic_category", codes, ("region", "ethnic_group"), category),
         Node("imd", DECILES, ("age_band", "ethnic_group"), imd),
-        Node(
-            "marital_status", marital_states, ("age_band", "sex"), _marital(knowledge, edges, marital_states)
-        ),
+        Node("marital_status", marital_states, ("age_band", "sex"), _marital(knowledge, edges, marital_states)),
         Node("language", ("en", *others), ("ethnic_category",), language),
         Node(
             "household",

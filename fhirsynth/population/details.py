@@ -266,9 +266,7 @@ class Details:
                 both = person.marital_status == "M" and other.marital_status == "M"
                 self._known(person, other, "spouse" if both else "partner", True)
             elif person.household in ("couple", "couple-children"):
-                self._invented(
-                    person, age, home, "spouse" if person.marital_status == "M" else "partner", True, True
-                )
+                self._invented(person, age, home, "spouse" if person.marital_status == "M" else "partner", True, True)
             else:
                 grown = [c for c in households.children[households.home[i]] if ages[c] >= ADULT + 2]
                 if grown:
@@ -277,9 +275,7 @@ class Details:
                 else:
                     self._invented(person, age, home, self._kin(age), False, True)
 
-    def _parents(
-        self, start: int, person: Person, age: int, i: int, households: Households, home: _Home
-    ) -> None:
+    def _parents(self, start: int, person: Person, age: int, i: int, households: Households, home: _Home) -> None:
         known = [("mother", households.mother[i]), ("father", households.father[i])]
         here = [(relationship, parent) for relationship, parent in known if parent != NOBODY]
         for number, (relationship, parent) in enumerate(here):

@@ -54,15 +54,11 @@ class Households:
 def separate(n: int) -> Households:
     """Everybody in a household of their own."""
     nobody = [NOBODY] * n
-    return Households(
-        list(range(n)), nobody, [*nobody], [*nobody], [[i] for i in range(n)], [[] for _ in range(n)]
-    )
+    return Households(list(range(n)), nobody, [*nobody], [*nobody], [[i] for i in range(n)], [[] for _ in range(n)])
 
 
 class _Matcher:
-    def __init__(
-        self, codes: Codes, birth: NDArray[np.int64], model: PopulationModel, rng: np.random.Generator
-    ):
+    def __init__(self, codes: Codes, birth: NDArray[np.int64], model: PopulationModel, rng: np.random.Generator):
         self.codes, self.rng, self.model = codes, rng, model
         self.birth: list[int] = birth.tolist()
         states = model.states
@@ -138,9 +134,7 @@ class _Matcher:
         elsewhere: list[int] = []  # households of children whose parents are not here
         age = self.codes["age"].tolist()
         at_home = [
-            i
-            for i, kind in enumerate(self.household)
-            if kind == "with-parents" and age[i] < CHILD_LIVES_AT_HOME_UNTIL
+            i for i, kind in enumerate(self.household) if kind == "with-parents" and age[i] < CHILD_LIVES_AT_HOME_UNTIL
         ]
         draws = self.rng.random((len(at_home), 2)).tolist()
         for (which, parent), child in zip(draws, at_home, strict=True):
@@ -231,9 +225,7 @@ class _Matcher:
 FAMILY = ("lone-parent", "couple-children")
 
 
-def match(
-    codes: Codes, birth: NDArray[np.int64], model: PopulationModel, rng: np.random.Generator
-) -> Households:
+def match(codes: Codes, birth: NDArray[np.int64], model: PopulationModel, rng: np.random.Generator) -> Households:
     """Match couples, children and parents; changes region, deprivation, ethnic group and what follows from it.
 
     `codes`: demography of all people; `birth`: days since 1970-01-01. The order is that of the people.
@@ -242,6 +234,4 @@ def match(
     matcher.couples()
     matcher.families()
     matcher.others()
-    return Households(
-        matcher.home, matcher.partner, matcher.mother, matcher.father, matcher.adults, matcher.children
-    )
+    return Households(matcher.home, matcher.partner, matcher.mother, matcher.father, matcher.adults, matcher.children)

@@ -125,9 +125,7 @@ def restrict(factors: Sequence[Factor], evidence: Mapping[str, int]) -> list[Fac
 class Posterior:
     """The ancestors of some evidence, given that evidence, ready to be drawn for people of any cell."""
 
-    def __init__(
-        self, factors: Sequence[Factor], evidence: Mapping[str, int], size: Mapping[str, int]
-    ) -> None:
+    def __init__(self, factors: Sequence[Factor], evidence: Mapping[str, int], size: Mapping[str, int]) -> None:
         self.evidence = dict(evidence)
         self._factors = restrict(factors, evidence)
         self._order, cost = elimination_order([f.variables for f in self._factors], (), size)

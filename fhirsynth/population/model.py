@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
-    from pgmpy.models import DiscreteBayesianNetwork  # type: ignore[import-untyped]
+    from pgmpy.models import DiscreteBayesianNetwork
 
     from fhirsynth.knowledge import Knowledge
 
@@ -74,9 +74,7 @@ class PopulationModel:
     `states[node]` names the codes that `sample` returns; a condition's codes are 0 absent, 1 present.
     """
 
-    def __init__(
-        self, edges: tuple[int, ...], nodes: Iterable[Node], weights: Floats, built_from: str
-    ) -> None:
+    def __init__(self, edges: tuple[int, ...], nodes: Iterable[Node], weights: Floats, built_from: str) -> None:
         self.edges = edges
         self.node = {node.name: node for node in nodes}
         self.digest = built_from
@@ -111,17 +109,12 @@ class PopulationModel:
             chance = self.posterior(evidence).chance.reshape(len(self.edges), 2)
             weights *= chance[self.bands]
         if weights.sum() <= 0:
-            held = [
-                f"{n}={self.states[n][s]}" if n not in self.conditions else n
-                for n, s in (evidence or {}).items()
-            ]
+            held = [f"{n}={self.states[n][s]}" if n not in self.conditions else n for n, s in (evidence or {}).items()]
             who = f"aged {low} to {high}" + (f", {sex}" if sex else "")
             raise ValueError(f"nobody {who} can have {' and '.join(held) or 'these limits'} together")
         return weights
 
-    def codes_of(
-        self, evidence: Mapping[str, str | bool] | None = None, region: str | None = None
-    ) -> dict[str, int]:
+    def codes_of(self, evidence: Mapping[str, str | bool] | None = None, region: str | None = None) -> dict[str, int]:
         """Evidence by name → by state number. Raises ValueError for an unknown node or state."""
         out: dict[str, int] = {}
         given: dict[str, str | bool] = {**(evidence or {})}
@@ -130,9 +123,7 @@ class PopulationModel:
         for name, value in given.items():
             state = PRESENCE[value] if isinstance(value, bool) else value
             if name not in self.node or name in ("age_band", "sex"):
-                raise ValueError(
-                    f"{name!r} is not a node that can be given (age and sex have their own limits)"
-                )
+                raise ValueError(f"{name!r} is not a node that can be given (age and sex have their own limits)")
             if state not in self.states[name]:
                 raise ValueError(f"{name}: {state!r} is not one of {', '.join(self.states[name])}")
             out[name] = self.states[name].index(state)
@@ -205,7 +196,7 @@ class PopulationModel:
 
     def as_pgmpy(self) -> DiscreteBayesianNetwork:
         """The same network as a pgmpy model: queries, interventions, export."""
-        from pgmpy.factors.discrete import TabularCPD  # type: ignore[import-untyped]
+        from pgmpy.factors.discrete import TabularCPD
         from pgmpy.models import DiscreteBayesianNetwork
 
         network = DiscreteBayesianNetwork([(p, name) for name in self.nodes for p in self.parents[name]])

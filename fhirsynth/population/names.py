@@ -41,13 +41,10 @@ class Names:
             self._first[int(r["year"]), r["sex"]] = _ranked(r["names"].split(), 6)
         self._years = sorted({year for year, _ in self._first})
         self._first_of = {
-            (r["tradition"], r["sex"]): _ranked(r["names"].split(), 10)
-            for r in rows(knowledge, "names_first_by_group")
+            (r["tradition"], r["sex"]): _ranked(r["names"].split(), 10) for r in rows(knowledge, "names_first_by_group")
         }
         surnames = rows(knowledge, "names_surname")
-        self._surname = {
-            GENERAL: Choice([r["surname"] for r in surnames], [float(r["weight"]) for r in surnames])
-        }
+        self._surname = {GENERAL: Choice([r["surname"] for r in surnames], [float(r["weight"]) for r in surnames])}
         for r in rows(knowledge, "names_surname_by_group"):
             self._surname[r["tradition"]] = _ranked([n.replace("_", " ") for n in r["names"].split()], 6)
         self._tradition = {

@@ -45,9 +45,7 @@ class People:
     has: dict[str, NDArray[np.bool_]]
 
 
-def make_people(
-    spec: Spec, shard: int, knowledge: Knowledge, model: PopulationModel, places: Places
-) -> People:
+def make_people(spec: Spec, shard: int, knowledge: Knowledge, model: PopulationModel, places: Places) -> People:
     """The people of `shard`: `spec.shard_size(shard)` living, then the dead of the window.
 
     Raises ValueError naming what is unknown (a condition, a region) or cannot go together.
@@ -74,11 +72,7 @@ def make_people(
     if spec.deceased:
         dead = _deaths(spec, knowledge, model, n, weights, rng)
         if len(dead):
-            days = (
-                spec.start.toordinal()
-                - EPOCH
-                + rng.integers(0, (spec.index_date - spec.start).days, len(dead))
-            )
+            days = spec.start.toordinal() - EPOCH + rng.integers(0, (spec.index_date - spec.start).days, len(dead))
             codes = _dead(dead, evidence, knowledge, model, rng)
             birth = _births(codes["age"], days, rng)
             details.add(codes, birth, days * DAY + rng.integers(0, LATEST, len(dead)), separate(len(dead)))

@@ -43,6 +43,11 @@ class Summary:
 
 def write_shard(job: Job, number: int) -> int:
     """Make one shard and write its files; returns its number. Done in a worker."""
+    with shard.without_collector():
+        return _write_shard(job, number)
+
+
+def _write_shard(job: Job, number: int) -> int:
     kit = shard.tools(job.spec.index_date)
     made = shard.make(job.spec, number)
     tally = count_people(made.people, made.living, job.spec.index_date)

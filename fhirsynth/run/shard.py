@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -71,11 +73,27 @@ def check(spec: Spec) -> None:
         raise InputError(f"{error}; widen --age, --sex or --condition") from None
 
 
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Keep Python's cycle collector from walking over a shard's many small objects again and again.
+
+    They hold no cycles, so they are freed as soon as the shard is let go; the collector only costs a fifth of the time.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 def make(spec: Spec, number: int) -> Shard:
     """Make shard `number` (counted from 0). The same spec and number give the same shard anywhere."""
     kit = tools(spec.index_date)
-    people = make_people(spec, number, kit.knowledge, kit.model, kit.places)
-    record = Record(live(people, spec, kit.knowledge, kit.places))
+    with without_collector():
+        people = make_people(spec, number, kit.knowledge, kit.model, kit.places)
+        record = Record(live(people, spec, kit.knowledge, kit.places))
     return Shard(spec.shard_size(number), people, record)
 
 

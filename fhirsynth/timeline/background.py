@@ -31,8 +31,15 @@ def allergies(life: Life) -> None:
         recorded = instant(working_day(min(day + 20, life.last)), 10 * 60 + int(rng.random() * 300))
         life.rows["allergy"].append(
             rec.Allergy(
-                life.new_id(), life.person.id, allergy.key, min(recorded, _latest(life)), day, reaction.key, severity,
-                "high" if reaction.severe else "low", life.person.gp_role_id,
+                life.new_id(),
+                life.person.id,
+                allergy.key,
+                min(recorded, _latest(life)),
+                day,
+                reaction.key,
+                severity,
+                "high" if reaction.severe else "low",
+                life.person.gp_role_id,
             )  # fmt: skip
         )
     if not found and life.chance(NONE_RECORDED):
@@ -40,8 +47,15 @@ def allergies(life: Life) -> None:
         day = earliest + int(max(0, life.last - earliest) * rng.random())
         life.rows["allergy"].append(
             rec.Allergy(
-                life.new_id(), life.person.id, None, min(instant(working_day(day), 11 * 60), _latest(life)), None, None,
-                None, None, life.person.gp_role_id,
+                life.new_id(),
+                life.person.id,
+                None,
+                min(instant(working_day(day), 11 * 60), _latest(life)),
+                None,
+                None,
+                None,
+                None,
+                life.person.gp_role_id,
             )  # fmt: skip
         )
 

@@ -30,19 +30,20 @@ CHILD_Z = {"underweight": (-2.4, -1.9), "normal": (-1.3, 1.1), "overweight": (1.
 GROWN = 18  # years from which height is one constant
 QUARTERS_A_DAY = 4 / YEAR
 RAMP = 60.0  # days until a treatment has its full effect
-MDRD_FREE = {"female": (0.7, -0.329, 144.0), "male": (0.9, -0.411, 141.0)}
+#: κ in mg/dL, α and the factor of the equation by sex.
+CKD_EPI = {"female": (0.7, -0.329, 144.0), "male": (0.9, -0.411, 141.0)}
 
 
 def egfr_ckd_epi(creatinine: float, age: int, sex: str) -> float:
     """eGFR in mL/min/1.73 m² from serum creatinine in µmol/L by CKD-EPI 2009, no ethnicity factor (NICE NG203)."""
-    kappa, alpha, factor = MDRD_FREE[sex]
+    kappa, alpha, factor = CKD_EPI[sex]
     ratio = creatinine / 88.4 / kappa
-    return factor * min(ratio, 1.0) ** alpha * max(ratio, 1.0) ** -1.209 * 0.993**age
+    return float(factor * min(ratio, 1.0) ** alpha * max(ratio, 1.0) ** -1.209 * 0.993**age)
 
 
 def creatinine_for(egfr: float, age: int, sex: str) -> float:
     """Serum creatinine in µmol/L at which CKD-EPI 2009 gives `egfr`: the inverse of `egfr_ckd_epi`."""
-    kappa, alpha, factor = MDRD_FREE[sex]
+    kappa, alpha, factor = CKD_EPI[sex]
     at_kappa = factor * 0.993**age
     power = -1.209 if egfr < at_kappa else alpha
     return 88.4 * kappa * float((egfr / at_kappa) ** (1.0 / power))

@@ -84,3 +84,12 @@ def age_on(birth: int, day: int) -> int:
     """Completed years of age on `day`."""
     b, d = date_of(birth), date_of(day)
     return d.year - b.year - ((d.month, d.day) < (b.month, b.day))
+
+
+def birthday(birth: int, age: int) -> int:
+    """The day on which somebody born on `birth` turns `age` (1 March where there is no 29 February)."""
+    b = date_of(birth)
+    try:
+        return day_of(b.replace(year=b.year + age))
+    except ValueError:
+        return day_of(dt.date(b.year + age, 3, 1))

@@ -167,10 +167,10 @@ def _clinics(life: Life, items: list[Item]) -> list[Item]:
         already = sum(1 for item in out if part.start <= item.day < part.end)
         wanted = OTHER_CLINICS * plan.outpatient_rate[life.sex][min(part.age, 110)] * part.years * life.frailty
         for _ in range(life.poisson(wanted - already)):
-            specialty = plan.any_specialty(life, part.age)
-            if specialty:
+            clinic_key = plan.any_specialty(life, part.age)
+            if clinic_key:
                 day = part.start + int(rng.random() * (part.end - part.start))
-                out.append(Item(day, 5, "clinic", specialty, (None,)))
+                out.append(Item(day, 5, "clinic", clinic_key, (None,)))
     return out
 
 
@@ -249,9 +249,7 @@ def _diagnose(life: Life, item: Item) -> None:
         onsets.diagnostic_readings(life, condition, time, None)
         return
     visit = life.gp_visit(day, "gp", item.key, "condition", 15)
-    row = life.condition(
-        condition, life.onset[item.key], visit.start + 120, visit.id, "problem", visit.role_id
-    )
+    row = life.condition(condition, life.onset[item.key], visit.start + 120, visit.id, "problem", visit.role_id)
     life.problems[item.key] = row
     written = onsets.diagnostic_readings(life, condition, visit.start + 240, visit)
     what = [
@@ -389,8 +387,17 @@ def _clinic(life: Life, item: Item) -> None:
     status = "booked" if ahead else "noshow" if missed else "fulfilled"
     life.rows["appointment"].append(
         rec.Appointment(
-            life.new_id(), life.person.id, visit.id if visit else None, start, end, booked, status, item.key,
-            role, location, problem.id if problem else None,
+            life.new_id(),
+            life.person.id,
+            visit.id if visit else None,
+            start,
+            end,
+            booked,
+            status,
+            item.key,
+            role,
+            location,
+            problem.id if problem else None,
         )  # fmt: skip
     )
     _refer(life, item.key, role, day, problem)
@@ -419,9 +426,7 @@ def _investigate(life: Life, item: Item) -> None:
     life.procedure(key, encounter, encounter.start + 900, 40, problem.id, side)
 
 
-def _clinic_findings(
-    life: Life, condition: Condition, visit: rec.Encounter, problem: rec.Condition | None
-) -> None:
+def _clinic_findings(life: Life, condition: Condition, visit: rec.Encounter, problem: rec.Condition | None) -> None:
     what = [key for m in condition.monitoring if m.where == "outpatient" for key in m.what]
     if not what and life.chance(0.5):
         what = ["blood-pressure"]
@@ -441,15 +446,27 @@ def _episode_of_care(life: Life, key: str, role: str, day: int) -> str:
     return row.id
 
 
+def _may_refer(life: Life, contact: rec.Encounter, problem: rec.Condition | None) -> bool:
+    """Whether a contact with the practice can be where a referral was made: for the problem, else for advice."""
+    if contact.kind not in ("gp", "telephone", "home-visit", "nurse"):
+        return False
+    if problem is not None:
+        return contact.reason == problem.key
+    if contact.reason_kind != "general" or contact.reason is None:
+        return False
+    reason = life.plan.general_reasons[contact.reason]
+    return not reason.procedures and not reason.observables
+
+
 def _refer(life: Life, specialty: str, role: str, day: int, problem: rec.Condition | None) -> None:
-    """The first clinic of a specialty comes from a referral at the last GP contact before it, where there is one."""
+    """The first clinic of a specialty comes from a referral at the last fitting contact before it, if there is one."""
     if specialty in life.referred:
         return
     life.referred.add(specialty)
     latest = instant(day - 10, 0)
     source = None
     for encounter in reversed(life.rows["encounter"][life.encounters_from :]):
-        if encounter.kind in ("gp", "telephone", "home-visit") and encounter.start < latest:
+        if encounter.start < latest and _may_refer(life, encounter, problem):
             source = encounter
             break
     if source is None or source.start < latest - 200 * DAY:
@@ -458,9 +475,16 @@ def _refer(life: Life, specialty: str, role: str, day: int, problem: rec.Conditi
         problem = None
     life.rows["request"].append(
         rec.Request(
-            life.new_id(), life.person.id, source.id, "referral", specialty, source.start + 480,
-            source.role_id or life.person.gp_role_id, problem.id if problem else None,
-            "urgent" if life.chance(0.08) else "routine", life.site.organisation_id,
+            life.new_id(),
+            life.person.id,
+            source.id,
+            "referral",
+            specialty,
+            source.start + 480,
+            source.role_id or life.person.gp_role_id,
+            problem.id if problem else None,
+            "urgent" if life.chance(0.08) else "routine",
+            life.site.organisation_id,
         )  # fmt: skip
     )
 

@@ -37,7 +37,7 @@ def parse(text: str) -> Expression:
         return Expression(kind, name, operator, float(value), "")
     for prefix in ("condition", "allergy", "taking"):
         if text.startswith(prefix + ":"):
-            return Expression(prefix, text.partition(":")[2], "", 0.0, "")  # type: ignore[arg-type]
+            return Expression(prefix, text.partition(":")[2], "", 0.0, "")
     name, equals, state = text.partition("=")
     if equals and name == "sex" and state in ("female", "male"):
         return Expression("sex", name, "", 0.0, state)

@@ -86,9 +86,17 @@ def give(
     number = dose.number
     life.rows["immunisation"].append(
         rec.Immunisation(
-            life.new_id(), life.person.id, encounter.id if encounter else None, vaccine.key, time, number, lot,
-            time // DAY + 120 + int(rng.random() * 500), life.gp.organisation_id,
-            encounter.role_id if encounter else None, given,
+            life.new_id(),
+            life.person.id,
+            encounter.id if encounter else None,
+            vaccine.key,
+            time,
+            number,
+            lot,
+            time // DAY + 120 + int(rng.random() * 500),
+            life.gp.organisation_id,
+            encounter.role_id if encounter else None,
+            given,
         )  # fmt: skip
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fhirsynth.record import schema as rec
 from fhirsynth.timeline.body import Acute, Body
-from fhirsynth.timeline.clock import YEAR, age_on, instant, local_day, working_day
+from fhirsynth.timeline.clock import YEAR, age_on, birthday, instant, local_day, working_day
 from fhirsynth.timeline.expressions import compare, parse
 
 if TYPE_CHECKING:
@@ -140,12 +140,12 @@ class Life:
         return self.rng.choices(items, list(weights))[0]
 
     def slices(self) -> list[Slice]:
-        """The window cut at the person's birthdays (a leap-day birthday counts from its 365.25-day year)."""
+        """The window cut at the person's birthdays."""
         out = []
         day = self.first
         while day < self.end:
             age = self.age(day)
-            until = min(self.end, max(day + 1, self.birth + math.ceil((age + 1) * YEAR)))
+            until = min(self.end, birthday(self.birth, age + 1))
             out.append(Slice(age, day, until))
             day = until
         return out
@@ -253,8 +253,16 @@ class Life:
         """Write one procedure row."""
         self.rows["procedure"].append(
             rec.Procedure(
-                self.new_id(), self.person.id, encounter.id, key, start, min(start + minutes * 60, encounter.end),
-                encounter.role_id, encounter.location_id, reason, side,
+                self.new_id(),
+                self.person.id,
+                encounter.id,
+                key,
+                start,
+                min(start + minutes * 60, encounter.end),
+                encounter.role_id,
+                encounter.location_id,
+                reason,
+                side,
             )  # fmt: skip
         )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fhirsynth.record import schema as rec
 from fhirsynth.timeline import results
-from fhirsynth.timeline.clock import DAY, YEAR, instant, working_day
+from fhirsynth.timeline.clock import DAY, YEAR, birthday, instant, working_day
 from fhirsynth.timeline.life import Life
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def _onset_day(life: Life, condition: Condition) -> int:
         if cause in life.onset:
             day = max(day, life.onset[cause] + SPACING + int(rng.random() * 700))
     # A person who has it has it by the end; one who has just reached the youngest age has it since then.
-    earliest = life.birth + int(youngest * YEAR) + 1
-    return max(life.birth, min(max(day, earliest), life.last - 1 - int(rng.random() * 20)))
+    earliest = birthday(life.birth, int(youngest))
+    return min(life.last, max(earliest, min(day, life.last - 1 - int(rng.random() * 20))))
 
 
 def record_before_window(life: Life, condition: Condition) -> None:

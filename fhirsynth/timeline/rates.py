@@ -150,9 +150,7 @@ def calibrated_stays(stays: list[Condition], knowledge: Knowledge) -> list[ByYea
     table = knowledge.table("hes_groups")
     names = list(table)
     bands = names[names.index("0") :]
-    groups = {
-        name: {column: table[column][row] for column in names} for row, name in enumerate(table["icd10_range"])
-    }
+    groups = {name: {column: table[column][row] for column in names} for row, name in enumerate(table["icd10_range"])}
     rates = [_hes_rates(condition, groups, bands) for condition in stays]
     published = knowledge.table("admissions")
     every, emergency = banded(published, 1e-3), banded(published, 1e-3, "_emergency")

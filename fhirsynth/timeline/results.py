@@ -52,8 +52,20 @@ def observe(
         flag = life.plan.flag(observable, life.sex, value)
     life.rows["observation"].append(
         rec.Observation(
-            life.new_id(), life.person.id, encounter.id if encounter else None, observable, time, value, value2,
-            code, text, flag, report, role or (encounter.role_id if encounter else None), purpose, method,
+            life.new_id(),
+            life.person.id,
+            encounter.id if encounter else None,
+            observable,
+            time,
+            value,
+            value2,
+            code,
+            text,
+            flag,
+            report,
+            role or (encounter.role_id if encounter else None),
+            purpose,
+            method,
         )  # fmt: skip
     )
 
@@ -193,17 +205,23 @@ def order_tests(
         request = life.new_id()
         life.rows["request"].append(
             rec.Request(
-                request, person.id, encounter.id, "laboratory", test, time,
-                encounter.role_id or person.gp_role_id, reason, "urgent" if urgent else "routine", laboratory,
+                request,
+                person.id,
+                encounter.id,
+                "laboratory",
+                test,
+                time,
+                encounter.role_id or person.gp_role_id,
+                reason,
+                "urgent" if urgent else "routine",
+                laboratory,
             )  # fmt: skip
         )
         specimen = specimens.get(kind)
         if specimen is None:
             specimen = specimens[kind] = life.new_id()
             accession = f"{local_day(time) % 10000:04d}{rng.randrange(10**6):06d}"
-            life.rows["specimen"].append(
-                rec.Specimen(specimen, person.id, kind, time, received, request, accession)
-            )
+            life.rows["specimen"].append(rec.Specimen(specimen, person.id, kind, time, received, request, accession))
         report = life.new_id()
         life.rows["report"].append(
             rec.Report(report, person.id, encounter.id, test, specimen, request, time, issued, laboratory, None)

@@ -241,5 +241,3 @@ def _last_stay(life: Life) -> tuple[int, Condition, float, bool] | None:
         return None
     nights = min(float(life.last - life.first - 2), length(life, condition, life.age(life.last)))
     return life.death_day - max(0, round(nights)), condition, nights, True
-
-

@@ -229,8 +229,20 @@ def close(life: Life) -> None:
         issues = max(1, -(-(until - order.start) // ISSUE_DAYS)) if order.repeat else 1
         life.rows["medication"].append(
             rec.Medication(
-                order.id, life.person.id, order.encounter, order.medicine.key, order.start, end,
-                max(order.authored, life.birth * DAY), order.repeat, issues, order.child, order.days, order.reason,
-                why, order.role, order.setting,
+                order.id,
+                life.person.id,
+                order.encounter,
+                order.medicine.key,
+                order.start,
+                end,
+                max(order.authored, life.birth * DAY),
+                order.repeat,
+                issues,
+                order.child,
+                order.days,
+                order.reason,
+                why,
+                order.role,
+                order.setting,
             )  # fmt: skip
         )

@@ -1,9 +1,9 @@
 """What is wrong with FHIR resources: rules of sense, of structure, and of UK Core profiles.
 
-    from fhirsynth.validation import check_path
+from fhirsynth.validation import check_path
 
-    for finding in check_path(Path("out")):
-        print(finding)
+for finding in check_path(Path("out")):
+    print(finding)
 """
 
 from fhirsynth.validation.files import check_bundle, check_path
