@@ -51,11 +51,13 @@ def _write_shard(job: Job, number: int) -> int:
     kit = shard.tools(job.spec.index_date)
     made = shard.make(job.spec, number)
     tally = count_people(made.people, made.living, job.spec.index_date)
+    counts = tally.resources
     files: list[Written] = []
     lines: dict[str, list[bytes]] = {}
     for position, (person, rows) in enumerate(made.record.by_person()):
         resources = person_resources(person, rows, kit.context)
-        tally.resources.update(Counter(resource["resourceType"] for resource in resources))
+        for resource in resources:
+            counts[resource["resourceType"]] += 1
         if job.format == "bundle":
             path = output.person_path(job.spec, number, position, person, gzipped=job.gzip)
             data = to_bytes(bundle(resources, kit.context))

@@ -30,6 +30,7 @@ FOLLOW_UP = 0.3  # emergency stays followed by a clinic
 AFTER_STAY = 0.4  # emergency stays followed by a contact with the practice
 BEDSIDE = ("blood-pressure", "heart-rate", "body-temperature", "respiratory-rate", "oxygen-saturation")
 MEASURED = 0.55  # of face-to-face illness contacts in which vital signs are written down
+TESTED, TESTED_EMERGENCY = 0.25, 0.5  # of illness contacts face to face, and of attendances, those with blood tests (estimate)
 ANTENATAL_WEEKS = (10, 16, 20, 25, 28, 31, 34, 36, 38, 40)
 
 
@@ -315,7 +316,7 @@ def _episode(life: Life, item: Item) -> None:
         if life.chance(MEASURED):
             signs = _vital_signs(life, condition)
             results.measure(life, signs, visit, visit.start + 240, "contact", acute=acute, reason=row.id)
-        if condition.tests and life.chance(0.35):
+        if condition.tests and life.chance(TESTED):
             results.measure(life, condition.tests, visit, visit.start + 360, "contact", acute=acute, reason=row.id)
     treatment.course(life, condition, row.id, visit, day, "gp")
 
@@ -340,7 +341,7 @@ def _emergency(life: Life, item: Item) -> None:
     acute = life.acute(condition, 1.0, {})
     if life.chance(0.85):
         results.early_warning(life, visit, visit.start + 900, "contact", acute)
-    if condition.tests and life.chance(0.6):
+    if condition.tests and life.chance(TESTED_EMERGENCY):
         results.measure(life, condition.tests, visit, visit.start + 1800, "contact", acute=acute, reason=row.id)
     treatment.course(life, condition, row.id, visit, day, "gp")
 

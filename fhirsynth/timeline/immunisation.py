@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import cache
 from typing import TYPE_CHECKING
 
 from fhirsynth.record import schema as rec
@@ -63,13 +64,17 @@ def _due(life: Life, dose: VaccineDose, delays: dict[float, int]) -> list[int]:
     return days
 
 
+@cache
+def _day(date: str) -> int:
+    return day_of(dt.date.fromisoformat(date))
+
+
 def _offered(life: Life, dose: VaccineDose, day: int) -> bool:
-    date, born = date_of(day).isoformat(), date_of(life.birth).isoformat()
     if dose.sex is not None and dose.sex != life.sex:
         return False
-    if (dose.born_from and born < dose.born_from) or (dose.born_to and born > dose.born_to):
+    if (dose.born_from and life.birth < _day(dose.born_from)) or (dose.born_to and life.birth > _day(dose.born_to)):
         return False
-    if (dose.since and date < dose.since) or (dose.until and date > dose.until):
+    if (dose.since and day < _day(dose.since)) or (dose.until and day > _day(dose.until)):
         return False
     at_risk = any(life.onset.get(key, day + 1) <= day for key in dose.conditions)
     if dose.yearly_from is not None:
