@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from itertools import islice
@@ -108,6 +109,10 @@ def _day(text: str) -> str:
         return text
     day = dt.date.fromisoformat(text[:10])
     return f"{day.day} {day:%B %Y}"
+
+
+def _first_words(text: str) -> str:
+    return re.split(r" unless |[.,(]| or with ", text, maxsplit=1)[0].strip()
 
 
 class _Telling:
@@ -247,7 +252,8 @@ class _Telling:
         if end:
             nights = (dt.date.fromisoformat(end[:10]) - dt.date.fromisoformat(start[:10])).days
             to = words(hospital.get("dischargeDisposition"))
-            how = ", ".join(filter(None, (told.get("DischargeMethod"), to)))
+            # The national lists put whole definitions into their displays: the first words say it.
+            how = ", ".join(_first_words(text) for text in (told.get("DischargeMethod"), to) if text)
             self._line(f"Discharged {_day(end)} {end[11:16]}, nights: {nights}: {escape(how)}")
 
     def _what(self, encounter: str) -> list[str]:
@@ -263,7 +269,9 @@ class _Telling:
             reported |= {item.get("id") for item in results}
             said = ", ".join(self._marked(item) for item in results if item and "hasMember" not in item)
             when = report.get("effectiveDateTime", "")[:10]
-            reports.append((when, f"[green]Result[/green] {when} {escape(words(report.get('code')))}: {said}"))
+            name = words(report.get("code"))
+            title = "" if len(results) == 1 else f"{escape(name)}: "  # a single test says its own name
+            reports.append((when, f"[green]Result[/green] {when} {title}{said}"))
         readings: dict[str, list[str]] = defaultdict(list)
         for item in _of(items, "Observation"):
             if item.get("id") not in reported and "hasMember" not in item:

@@ -30,7 +30,7 @@ FOLLOW_UP = 0.3  # emergency stays followed by a clinic
 AFTER_STAY = 0.4  # emergency stays followed by a contact with the practice
 BEDSIDE = ("blood-pressure", "heart-rate", "body-temperature", "respiratory-rate", "oxygen-saturation")
 MEASURED = 0.55  # of face-to-face illness contacts in which vital signs are written down
-TESTED, TESTED_EMERGENCY = 0.25, 0.5  # of illness contacts face to face, and of attendances, those with blood tests (estimate)
+TESTED, TESTED_EMERGENCY = 0.25, 0.5  # of illness contacts face to face, of attendances: with blood tests (estimate)
 ANTENATAL_WEEKS = (10, 16, 20, 25, 28, 31, 34, 36, 38, 40)
 
 

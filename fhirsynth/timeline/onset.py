@@ -62,10 +62,15 @@ def diagnostic_readings(life: Life, condition: Condition, time: int, encounter: 
     for key, shift in condition.shifts.items():
         if shift.at_least_once_above is None and shift.at_least_once_below is None:
             continue
-        if key in life.plan.derived or key == "systolic-blood-pressure" or key == "diastolic-blood-pressure":
-            continue  # these are written with the readings that they follow from
+        if key in life.plan.derived:
+            continue  # written with the readings that it follows from
         value = life.body.at_diagnosis(condition, key, shift, time // DAY)
-        observe_role = life.person.gp_role_id if encounter is None else None
-        results.observe(life, key, time, encounter, "diagnosis", value, role=observe_role)
-        written.add(key)
+        role = life.person.gp_role_id if encounter is None else None
+        if key == "systolic-blood-pressure":
+            lower = results.diastolic(life, value, time // DAY, None)
+            results.observe(life, "blood-pressure", time, encounter, "diagnosis", value, value2=lower, role=role)
+            written.add("blood-pressure")
+        else:
+            results.observe(life, key, time, encounter, "diagnosis", value, role=role)
+            written.add(key)
     return written

@@ -112,8 +112,7 @@ def at_bedside(
     body, rng = life.body, life.rng
     if key == "blood-pressure":
         systolic = body.reading("systolic-blood-pressure", day, acute)
-        diastolic = min(body.reading("diastolic-blood-pressure", day, acute), systolic - PRESSURE_GAP)
-        observe(life, key, time, encounter, purpose, systolic, value2=float(round(diastolic)))
+        observe(life, key, time, encounter, purpose, systolic, value2=diastolic(life, systolic, day, acute))
     elif key == "bmi":
         height, weight = body.reading("height", day), body.reading("weight", day)
         done.update(("height", "weight"))
@@ -132,6 +131,11 @@ def at_bedside(
         observe(life, key, time, encounter, purpose, body.reading(key, day, acute))
 
 
+def diastolic(life: Life, systolic: float, day: int, acute: Acute | None) -> float:
+    """The diastolic reading that goes with a systolic one, always well below it."""
+    return float(round(min(life.body.reading("diastolic-blood-pressure", day, acute), systolic - PRESSURE_GAP)))
+
+
 def _coded(life: Life, key: str, state: str, encounter: rec.Encounter | None, time: int, purpose: str) -> None:
     answer = life.plan.observables[key].answers[state]
     observe(life, key, time, encounter, purpose, code=answer.snomed, text=answer.name)
@@ -148,7 +152,7 @@ def early_warning(life: Life, encounter: rec.Encounter, time: int, purpose: str,
         oxygen = rng.choice((24.0, 28.0, 28.0, 35.0, 40.0))
         saturation = min(97.0, saturation + 2 + round(rng.random() * 2))
     systolic = body.reading("systolic-blood-pressure", day, acute)
-    diastolic = min(body.reading("diastolic-blood-pressure", day, acute), systolic - PRESSURE_GAP)
+    lower = diastolic(life, systolic, day, acute)
     heart = body.reading("heart-rate", day, acute)
     temperature = body.reading("body-temperature", day, acute)
     confused = life.plan.confuses(acute, rng) if acute else False
@@ -156,7 +160,7 @@ def early_warning(life: Life, encounter: rec.Encounter, time: int, purpose: str,
     observe(life, "respiratory-rate", time, encounter, purpose, rate)
     observe(life, "oxygen-saturation", time, encounter, purpose, saturation)
     observe(life, "inspired-oxygen", time, encounter, purpose, oxygen)
-    observe(life, "blood-pressure", time, encounter, purpose, systolic, value2=float(round(diastolic)))
+    observe(life, "blood-pressure", time, encounter, purpose, systolic, value2=lower)
     observe(life, "heart-rate", time, encounter, purpose, heart)
     observe(life, "body-temperature", time, encounter, purpose, temperature)
     _coded(life, "acvpu", state, encounter, time, purpose)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fhirsynth.record import schema as rec
 from fhirsynth.timeline import results, treatment
-from fhirsynth.timeline.clock import instant, local_day, working_day
+from fhirsynth.timeline.clock import DAY, instant, local_day, utc_offset, working_day
 from fhirsynth.timeline.life import Life
 from fhirsynth.timeline.rates import VIA_EMERGENCY_DEPARTMENT
 
@@ -64,6 +64,9 @@ def tell(life: Life, condition: Condition, day: int, nights: float, *, fatal: bo
             day = local_day(start)
     elif nights < 0.5:
         end = start + int((3 + 7 * rng.random()) * 3600)
+        hour = (end + utc_offset(local_day(end))) % DAY / 3600
+        if not 8 <= hour < 22:  # nobody is sent home in the night
+            end = instant(local_day(end) + (hour >= 22), 9 * 60 + 5 * int(rng.random() * 36))
     else:
         end = instant(local_day(start) + max(1, round(nights)), 10 * 60 + 5 * int(rng.random() * 108))
     if not fatal and local_day(end) > life.last:
