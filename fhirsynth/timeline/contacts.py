@@ -50,6 +50,7 @@ class Item(NamedTuple):
 def agenda(life: Life) -> list[Item]:
     """All that will happen to this person in the window, in the order of time."""
     items: list[Item] = []
+    _choose_clinics(life)
     for day, condition, nights, fatal in stays.sample(life):
         items.append(Item(day, 0, "stay", condition.key, (nights, fatal)))
     items.extend(_diagnoses(life))
@@ -59,6 +60,15 @@ def agenda(life: Life) -> list[Item]:
     items.extend(_general(life, items))
     items.sort(key=lambda item: (item.day, item.order, item.kind, item.key))
     return items
+
+
+def _choose_clinics(life: Life) -> None:
+    """Whom a hospital clinic follows up for which condition."""
+    age = life.age(life.last)
+    for key in life.onset:
+        for clinic in life.plan.conditions[key].outpatient:
+            if life.chance(clinic.share) and life.plan.fits_specialty(life, clinic.specialty, age):
+                life.clinics.setdefault(key, []).append(clinic)
 
 
 def _diagnoses(life: Life) -> list[Item]:
@@ -93,7 +103,8 @@ def _reviews(life: Life) -> list[Item]:
             step = monitoring.every_months * YEAR / 12
             day = max(onset + step, life.first + life.rng.random() * step)
             while day <= life.last:
-                if monitoring.where == "gp":
+                # What a clinic looks after is the practice's for those whom no clinic sees.
+                if monitoring.where == "gp" or not life.followed_up(key):
                     due.append((int(day), key, tuple(monitoring.what)))
                 day += max(7.0, step * (1 + monitoring.spread * life.rng.uniform(-1, 1)))
     due.sort()
@@ -134,9 +145,7 @@ def _clinics(life: Life, items: list[Item]) -> list[Item]:
     plan, rng = life.plan, life.rng
     out: list[Item] = []
     for key, onset in life.onset.items():
-        for clinic in plan.conditions[key].outpatient:
-            if not life.chance(clinic.share) or not plan.fits_specialty(life, clinic.specialty, life.age(life.last)):
-                continue
+        for clinic in life.clinics.get(key, ()):
             step = YEAR / clinic.per_year
             day = max(onset + 21 + rng.random() * 60, life.first + rng.random() * step)
             while day <= life.last + step:
@@ -218,6 +227,7 @@ def tell(life: Life, items: list[Item]) -> None:
             condition = life.plan.conditions[item.key]
             encounter = stays.tell(life, condition, item.day, item.what[0], fatal=item.what[1])
             if encounter is not None and encounter.admission_method in stays.EMERGENCY_METHODS:
+                treatment.reconcile(life, encounter)
                 _after_stay(life, condition, encounter)
         elif item.kind == "diagnosis":
             _diagnose(life, item)

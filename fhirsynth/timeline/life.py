@@ -13,7 +13,7 @@ from fhirsynth.timeline.clock import YEAR, age_on, birthday, instant, local_day,
 from fhirsynth.timeline.expressions import compare, parse
 
 if TYPE_CHECKING:
-    from fhirsynth.knowledge.schema import Condition, Medicine
+    from fhirsynth.knowledge.schema import Condition, Medicine, Outpatient
     from fhirsynth.timeline.plan import Plan
 
 Rows = dict[str, list[Any]]
@@ -90,6 +90,8 @@ class Life:
         #: Treatment steps (condition, position): whom they suit, and which have been taken or refused.
         self.willing: dict[tuple[str, int], bool] = {}
         self.decided: set[tuple[str, int]] = set()
+        self.clinics: dict[str, list[Outpatient]] = {}  # hospital follow-up by condition
+        self.had: set[str] = set()  # everything diagnosed so far, episodes too
         self.busy: set[int] = set()
         self.stays: list[tuple[int, int]] = []
         self.pregnancies: list[tuple[int, int]] = []
@@ -169,6 +171,10 @@ class Life:
     def has_any(self, keys: Iterable[str]) -> bool:
         return any(key in self.onset for key in keys)
 
+    def followed_up(self, key: str) -> bool:
+        """Whether a hospital clinic sees the person for this condition."""
+        return key in self.clinics
+
     # --- what holds ----------------------------------------------------------------------------
 
     def holds(self, text: str, day: int) -> bool:
@@ -185,7 +191,7 @@ class Life:
         if term.kind == "habit":
             return f"{term.name}={term.state}" in self.habits
         if term.kind == "condition":
-            return term.name in self.has
+            return term.name in self.has or term.name in self.had
         if term.kind == "taking":
             return any(o.taken_on(day) and term.name in o.medicine.classes for o in self.orders)
         if term.kind == "allergy":
@@ -245,6 +251,7 @@ class Life:
             resolved, category, rank, side, None, problem, role,
         )  # fmt: skip
         self.rows["condition"].append(row)
+        self.had.add(condition.key)
         return row
 
     def procedure(

@@ -215,6 +215,21 @@ def review(life: Life, condition: Condition, reason: str, day: int, encounter: r
     long_term(life, condition, reason, day, encounter, "community")
 
 
+def reconcile(life: Life, stay: rec.Encounter) -> None:
+    """On discharge, stop long-term medicines that what has happened now stands against (an NSAID after a bleed)."""
+    day = local_day(stay.end)
+    if day > life.last:
+        return
+    for order in life.orders:
+        if not order.repeat or not order.start < day or not order.taken_on(day):
+            continue
+        steps = life.plan.conditions[order.source].treatment
+        step = next((s for s in steps if order.medicine.key in s.medicine), None)
+        if step is not None and not allowed(life, order.medicine, step, day, taking=True):
+            life.unsuitable.add(order.medicine.key)
+            stop(life, order, step, day, "No longer suitable")
+
+
 def close(life: Life) -> None:
     """Turn the orders into medication rows: nothing is taken after death, courses end by the index date."""
     for order in life.orders:
