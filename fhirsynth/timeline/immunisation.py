@@ -34,6 +34,8 @@ def schedule(life: Life) -> dict[int, list[Dose]]:
         for dose in vaccine.doses:
             if missed and dose.yearly_from is None:
                 break  # a course is not continued where a dose was missed
+            if not _could_be_offered(life, dose):
+                continue
             for day in _due(life, dose, delays):
                 if not from_day <= day <= life.last or not _offered(life, dose, day):
                     continue
@@ -62,6 +64,13 @@ def _due(life: Life, dose: VaccineDose, delays: dict[float, int]) -> list[int]:
         month = rng.choice(dose.months or [10])
         days.append(day_of(dt.date(year, month, 1)) + int(rng.random() * 28))
     return days
+
+
+def _could_be_offered(life: Life, dose: VaccineDose) -> bool:
+    """Quick answer for the many who are never offered a yearly dose in the window."""
+    if dose.yearly_from is None or any(key in life.onset for key in dose.conditions):
+        return True
+    return life.age(life.last) >= dose.yearly_from and life.age(life.first) <= dose.yearly_to
 
 
 @cache

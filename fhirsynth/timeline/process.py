@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from itertools import accumulate
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from fhirsynth.timeline.rates import OLDEST, SEXES
 
@@ -11,7 +14,11 @@ if TYPE_CHECKING:
     from fhirsynth.knowledge.schema import Condition
     from fhirsynth.timeline.life import Life, Slice
 
+EVERYBODY = ""
 MOST_A_YEAR = 1.0  # episodes of one kind in someone with the condition that brings them
+
+
+Cell = tuple[list[int], list[float]]  # numbers of episodes and their rates, added up
 
 
 class Process:
@@ -25,67 +32,57 @@ class Process:
 
     def __init__(self, conditions: list[Condition], rates: list[dict[str, list[float]]], shares: Shares) -> None:
         self.conditions = conditions
-        self.base: dict[str, list[tuple[list[int], list[float]]]] = {sex: [] for sex in SEXES}
-        # What each factor adds, by sex and age: numbers of the episodes and their rates, added up.
-        self.extra: dict[str, dict[str, list[tuple[list[int], list[float]]]]] = {sex: {} for sex in SEXES}
-        for sex in SEXES:
-            for age in range(OLDEST + 1):
-                numbers: list[int] = []
-                cumulative: list[float] = []
-                total = 0.0
-                for number, (condition, rate) in enumerate(zip(conditions, rates, strict=True)):
-                    value = rate[sex][age]
-                    if value <= 0 or condition.sex not in (None, sex):
-                        continue
-                    if not condition.min_age <= age <= condition.max_age:
-                        continue
-                    if condition.needs:
-                        self._needed(condition, number, sex, age, value, shares)
-                        continue
-                    spread = 1 + sum(
-                        max(0.0, shares.of(risk.of, sex, age)) * max(0.0, risk.rate_ratio - 1)
-                        for risk in condition.risk
-                    )
-                    own = value / spread
-                    total += own
-                    numbers.append(number)
-                    cumulative.append(total)
-                    for risk in condition.risk:
-                        if risk.rate_ratio > 1:
-                            self._add(sex, age, risk.of, number, own * (risk.rate_ratio - 1))
-                self.base[sex].append((numbers, cumulative))
+        # For each sex and factor ("" for what everybody has): numbers of the episodes and rates by age.
+        self._rates: dict[tuple[str, str], list[tuple[int, np.ndarray]]] = {}
+        self._cells: dict[tuple[str, str, int], Cell | None] = {}
+        for number, (condition, rate) in enumerate(zip(conditions, rates, strict=True)):
+            for sex in SEXES:
+                if condition.sex in (None, sex):
+                    self._compile(number, condition, sex, np.array(rate[sex]), shares)
 
-    def _needed(self, condition: Condition, number: int, sex: str, age: int, value: float, shares: Shares) -> None:
-        having = [shares.of(key, sex, age) for key in condition.needs]
-        none = 1.0
-        for share in having:
-            none *= 1 - share
-        if none >= 1:
+    def _compile(self, number: int, condition: Condition, sex: str, rate: np.ndarray, shares: Shares) -> None:
+        rate[: condition.min_age] = 0
+        rate[condition.max_age + 1 :] = 0
+        if condition.needs:
+            none = np.ones(OLDEST + 1)
+            for key in condition.needs:
+                none *= 1 - shares.of(key, sex)
+            having = np.divide(rate, 1 - none, out=np.zeros_like(rate), where=none < 1)
+            for key in condition.needs:
+                # Someone with two of them has the episode for either; the double count is small.
+                self._add(sex, key, number, np.minimum(MOST_A_YEAR, having))
             return
-        rate = min(MOST_A_YEAR, value / (1 - none))
-        for key in condition.needs:
-            # Someone with two of them has the episode for either; the double count is small.
-            self._add(sex, age, key, number, rate)
+        more = {risk.of: risk.rate_ratio - 1 for risk in condition.risk if risk.rate_ratio > 1}
+        spread = np.ones(OLDEST + 1)
+        for factor, ratio in more.items():
+            spread += shares.of(factor, sex) * ratio
+        own = rate / spread
+        self._add(sex, EVERYBODY, number, own)
+        for factor, ratio in more.items():
+            self._add(sex, factor, number, own * ratio)
 
-    def _add(self, sex: str, age: int, factor: str, number: int, rate: float) -> None:
-        by_age = self.extra[sex].get(factor)
-        if by_age is None:
-            by_age = self.extra[sex][factor] = [([], []) for _ in range(OLDEST + 1)]
-        numbers, cumulative = by_age[age]
-        numbers.append(number)
-        cumulative.append((cumulative[-1] if cumulative else 0.0) + rate)
+    def _add(self, sex: str, factor: str, number: int, rate: np.ndarray) -> None:
+        self._rates.setdefault((sex, factor), []).append((number, rate))
+
+    def _cell(self, sex: str, factor: str, age: int) -> Cell | None:
+        """What a factor brings at one age, None where it is nothing; compiled when first asked for."""
+        found = [(number, float(rate[age])) for number, rate in self._rates.get((sex, factor), ()) if rate[age] > 0]
+        cell = ([n for n, _ in found], list(accumulate(rate for _, rate in found))) if found else None
+        self._cells[sex, factor, age] = cell
+        return cell
 
     def draw(self, life: Life, part: Slice) -> list[Condition]:
         """Episodes that come to this person while they have one age, in the order of the files."""
-        age = min(part.age, OLDEST)
+        sex, age, years, cells = life.sex, min(part.age, OLDEST), part.years, self._cells
         out: list[int] = []
-        extra = self.extra[life.sex]
-        cells = [self.base[life.sex][age]]
-        cells.extend(extra[factor][age] for factor in life.factors(part) if factor in extra)
-        for numbers, cumulative in cells:
-            if cumulative:
-                for _ in range(life.poisson(cumulative[-1] * part.years)):
-                    out.append(numbers[bisect_right(cumulative, life.rng.random() * cumulative[-1])])
+        for factor in (EVERYBODY, *life.factors(part)):
+            key = (sex, factor, age)
+            cell = cells[key] if key in cells else self._cell(*key)
+            if cell is None:
+                continue
+            numbers, cumulative = cell
+            for _ in range(life.poisson(cumulative[-1] * years)):
+                out.append(numbers[bisect_right(cumulative, life.rng.random() * cumulative[-1])])
         return [self.conditions[number] for number in sorted(out)]
 
 
@@ -93,10 +90,9 @@ class Shares:
     """How many of an age and sex have a condition or a habit state: 0 to 1."""
 
     def __init__(self, curves: dict[str, dict[str, list[float]]], habits: dict[str, dict[str, list[float]]]) -> None:
-        self._curves, self._habits = curves, habits
+        self._tables = {**curves, **habits}
 
-    def of(self, key: str, sex: str, age: int) -> float:
-        table = self._habits.get(key) or self._curves.get(key)
-        if table is None:
-            return 0.0
-        return table[sex][min(age, OLDEST)]
+    def of(self, key: str, sex: str) -> np.ndarray:
+        """Share with `key` by year of age 0 to 110; nobody has what no table knows."""
+        table = self._tables.get(key)
+        return np.zeros(OLDEST + 1) if table is None else np.array(table[sex])
