@@ -31,6 +31,7 @@ AFTER_STAY = 0.4  # emergency stays followed by a contact with the practice
 BEDSIDE = ("blood-pressure", "heart-rate", "body-temperature", "respiratory-rate", "oxygen-saturation")
 MEASURED = 0.55  # of face-to-face illness contacts in which vital signs are written down
 TESTED, TESTED_EMERGENCY = 0.25, 0.5  # of illness contacts face to face, of attendances: with blood tests (estimate)
+TESTED_LATELY = 28  # days in which nobody is sent for blood tests again without being ill
 ANTENATAL_WEEKS = (10, 16, 20, 25, 28, 31, 34, 36, 38, 40)
 
 
@@ -477,11 +478,12 @@ def _refer(life: Life, specialty: str, role: str, day: int, problem: rec.Conditi
     latest = instant(day - 10, 0)
     source = None
     for encounter in reversed(life.rows["encounter"][life.encounters_from :]):
-        if encounter.start < latest and _may_refer(life, encounter, problem):
+        if encounter.start < latest and encounter.id not in life.referrals and _may_refer(life, encounter, problem):
             source = encounter
             break
     if source is None or source.start < latest - 200 * DAY:
         return
+    life.referrals.add(source.id)
     if problem is not None and problem.recorded > source.end:
         problem = None
     life.rows["request"].append(
@@ -511,7 +513,10 @@ def _general_visit(life: Life, item: Item) -> None:
         kind = "nurse"
     elif kind == "gp" and life.chance(TELEPHONE):
         kind = "telephone"
+    tests = reason.observables
+    if day - life.last_tests < TESTED_LATELY and any(key in life.plan.laboratory_tests for key in tests):
+        return  # the results that would be asked for are there already
     visit = life.gp_visit(day, kind, item.key, "general")
-    what = [*reason.observables, *reason.procedures]
+    what = [*tests, *reason.procedures]
     if what:
         results.measure(life, what, visit, visit.start + 240, "contact")

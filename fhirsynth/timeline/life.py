@@ -95,7 +95,9 @@ class Life:
         self.busy: set[int] = set()
         self.stays: list[tuple[int, int]] = []
         self.pregnancies: list[tuple[int, int]] = []
-        self.referred: set[str] = set()
+        self.referred: set[str] = set()  # specialties
+        self.referrals: set[str] = set()  # contacts at which a referral was made
+        self.last_tests = self.first - 10_000  # day of the latest laboratory tests
         # Where this person's rows begin in the shard's tables.
         self.encounters_from, self.episodes_from = len(rows["encounter"]), len(rows["episode"])
         self.gp = plan.gp_of(person)

@@ -99,6 +99,7 @@ class Plan:
         self.decimals = {key: o.decimals for key, o in observables.items()}
         self.derived = {key: o.derived for key, o in observables.items() if o.derived}
         self.laboratory = {key for key, o in observables.items() if o.group == "laboratory"}
+        self.laboratory_tests = self.laboratory | set(self.panels)
         self.measurable = set(self.levels) | set(self.derived)
         #: Levels that go together in a person: the second follows the first.
         self.families = {"diastolic-blood-pressure": "systolic-blood-pressure"}

@@ -93,7 +93,7 @@ def measure(
         if key in done:
             continue
         done.add(key)
-        if key in plan.panels or key in plan.laboratory:
+        if key in plan.laboratory_tests:
             if key in plan.panels or age >= plan.observables[key].min_age:
                 laboratory.append(key)
         elif key in plan.procedures:
@@ -191,6 +191,7 @@ def order_tests(
 ) -> None:
     """Ask for laboratory tests: one request and one report each, one specimen for each kind of sample."""
     plan, rng, person = life.plan, life.rng, life.person
+    life.last_tests = local_day(time)
     urgent = encounter.kind in ("emergency", "inpatient")
     received = time + (3600 if urgent else 4 * 3600) + int(rng.random() * 3600)
     # Routine results come out on the next morning, those of the acutely ill within hours.
