@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 LONGEST = 60  # days
 DIES_IN_HOSPITAL = 0.44  # of deaths in England (OHID Fingertips, deaths in hospital, 2022)
+#: Ward tests of a longer stay: share of the stay that has passed, strength of the illness then.
+RECOVERY = ((0.5, 0.5), (1.0, 0.12))
+DECLINE = ((0.5, 1.1), (1.0, 1.45))
 MOST_SECONDARY = 8  # diagnoses of a stay beside the primary one
 #: National codes of the NHS Data Dictionary.
 METHOD = {"elective": "11", "planned": "13", "maternity": "31"}
@@ -173,7 +176,7 @@ def _findings(
     whole_days: int,
     reason: str,
 ) -> None:
-    """Observations on arrival and tests; for longer stays again as the illness resolves."""
+    """Observations on arrival and tests; for longer stays again as the illness resolves, or does not."""
     draws: dict[str, float] = {}
     acute = life.acute(condition, 1.0, draws)
     emergency = encounter.admission_method in EMERGENCY_METHODS
@@ -184,7 +187,8 @@ def _findings(
     if condition.tests:
         results.measure(life, condition.tests, where, first, "admission", acute=acute, reason=reason)
     if whole_days >= 3 and condition.tests:
-        for share, strength in ((0.5, 0.5), (1.0, 0.12)):
+        course = DECLINE if encounter.discharge_method == DIED else RECOVERY
+        for share, strength in course:
             when = instant(local_day(encounter.start) + max(1, int((whole_days - 1) * share)), 7 * 60 + 30)
             fading = life.acute(condition, strength, draws)
             results.measure(life, condition.tests, encounter, when, "ward", acute=fading, reason=reason)
