@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Rows = dict[str, list[Any]]
 ID_BATCH = 64
+#: Where people live, by the codes that the NHS Data Dictionary has for coming from there and going there.
+HOME = "19"
+CARE_HOME = "85"  # not run by the NHS or a local authority, as nearly all are
 
 
 class Slice(NamedTuple):
@@ -91,6 +94,7 @@ class Life:
         self.willing: dict[tuple[str, int], bool] = {}
         self.decided: set[tuple[str, int]] = set()
         self.clinics: dict[str, list[Outpatient]] = {}  # hospital follow-up by condition
+        self.residence = CARE_HOME if person.household == "care-home" else HOME
         self.had: set[str] = set()  # everything diagnosed so far, episodes too
         self.busy: set[int] = set()
         self.stays: list[tuple[int, int]] = []
@@ -198,9 +202,6 @@ class Life:
             return any(o.taken_on(day) and term.name in o.medicine.classes for o in self.orders)
         if term.kind == "allergy":
             return term.name in self.blocked_classes
-        return any(start <= day <= end for start, end in self.pregnancies)
-
-    def pregnant(self, day: int) -> bool:
         return any(start <= day <= end for start, end in self.pregnancies)
 
     # --- rows ----------------------------------------------------------------------------------

@@ -157,6 +157,13 @@ class Plan:
             for hour, weight in zip(arrivals["hour"], arrivals["weight"], strict=True)
             for _ in range(int(weight))
         ]
+        leaving = knowledge.table("discharge_destinations")
+        #: National codes of destinations and their shares at 65 to 84 and from 85.
+        self.destinations = (
+            leaving["code"],
+            [float(share) for share in leaving["from_65"]],
+            [float(share) for share in leaving["from_85"]],
+        )
         self.news2 = EarlyWarning(knowledge.table("news2_scoring"))
         self._reasons: dict[str, dict[int, tuple[list[GeneralReason], list[float]]]] = {sex: {} for sex in SEXES}
         self._reason_weights = {key: by_year(r.weight) for key, r in self.general_reasons.items()}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fhirsynth.record import schema as rec
 from fhirsynth.timeline import results, treatment
 from fhirsynth.timeline.clock import DAY, instant, local_day, utc_offset, working_day
-from fhirsynth.timeline.life import Life
+from fhirsynth.timeline.life import HOME, Life
 from fhirsynth.timeline.rates import VIA_EMERGENCY_DEPARTMENT
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ MOST_SECONDARY = 8  # diagnoses of a stay beside the primary one
 METHOD = {"elective": "11", "planned": "13", "maternity": "31"}
 METHOD_EMERGENCY, METHOD_GP = "21", "22"
 EMERGENCY_METHODS = (METHOD_EMERGENCY, METHOD_GP)
-SOURCE_HOME, SOURCE_CARE_HOME = "19", "54"
+CARE_HOMES = ("54", "65", "85")
 DISCHARGED, DIED = "1", "4"
-TO_HOME, TO_CARE_HOME, NOT_APPLICABLE = "19", "54", "79"
+NOT_APPLICABLE = "79"
 
 
 def length(life: Life, condition: Condition, age: int) -> float:
@@ -85,12 +85,11 @@ def tell(life: Life, condition: Condition, day: int, nights: float, *, fatal: bo
             discharge_method="admitted",
         )  # fmt: skip
     day_case = not emergency and whole_days == 0 and stay.admission != "maternity"
-    from_home = SOURCE_CARE_HOME if life.person.household == "care-home" else SOURCE_HOME
+    source = life.residence
     if fatal:
         how, where = DIED, NOT_APPLICABLE
     else:
-        to_care = from_home == SOURCE_CARE_HOME or (age >= 80 and nights > 10 and life.chance(0.2))
-        how, where = DISCHARGED, TO_CARE_HOME if to_care else TO_HOME
+        how, where = DISCHARGED, _destination(life, age, emergency, whole_days)
     if emergency:
         method = METHOD_EMERGENCY if via_department else METHOD_GP
     else:
@@ -99,7 +98,7 @@ def tell(life: Life, condition: Condition, day: int, nights: float, *, fatal: bo
     encounter = life.encounter(
         "day-case" if day_case else "inpatient", start, end, condition.key, "condition", site.organisation_id,
         site.ward(specialty), site.role(rng, specialty), specialty,
-        admission_method=method, admission_source=from_home, discharge_method=how, discharge_destination=where,
+        admission_method=method, admission_source=source, discharge_method=how, discharge_destination=where,
         parent_id=attendance.id if attendance else None,
     )  # fmt: skip
 
@@ -126,6 +125,17 @@ def tell(life: Life, condition: Condition, day: int, nights: float, *, fatal: bo
     return encounter
 
 
+def _destination(life: Life, age: int, emergency: bool, nights: int) -> str:
+    """Where somebody goes who leaves alive; who goes to a care home lives there from then on."""
+    if life.residence != HOME or not emergency or nights == 0 or age < 65:
+        return life.residence
+    codes, from_65, from_85 = life.plan.destinations
+    where: str = life.pick(codes, from_65 if age < 85 else from_85)
+    if where in CARE_HOMES:
+        life.residence = where
+    return where
+
+
 def day_case(life: Life, condition: Condition, specialty: str, day: int, problem: rec.Condition) -> rec.Encounter:
     """A planned day in hospital for a long-term condition, with that condition as its diagnosis."""
     rng, site = life.rng, life.site
@@ -134,8 +144,8 @@ def day_case(life: Life, condition: Condition, specialty: str, day: int, problem
     encounter = life.encounter(
         "day-case", start, start + int((3 + 4 * rng.random()) * 3600), condition.key, "condition",
         site.organisation_id, site.ward(specialty), site.role(rng, specialty), specialty,
-        admission_method=METHOD["elective"], admission_source=SOURCE_HOME, discharge_method=DISCHARGED,
-        discharge_destination=TO_HOME,
+        admission_method=METHOD["elective"], admission_source=life.residence, discharge_method=DISCHARGED,
+        discharge_destination=life.residence,
     )  # fmt: skip
     life.condition(
         condition, problem.onset, start + 1200, encounter.id, "encounter", encounter.role_id, rank=1,
