@@ -67,7 +67,10 @@ class Population:
                 yield as_models(bundle) if models else bundle
 
     def organisations(self) -> dict[str, Any]:
-        """The transaction bundle of places and staff that the people's bundles refer to; load it first."""
+        """The transaction bundle of places and staff that the people's bundles refer to; load it first.
+
+        It holds every place there is. The file that `write` makes holds only those that its people have been to.
+        """
         from fhirsynth.run import shard
 
         return shard.organisations(self.spec)

@@ -319,3 +319,24 @@ def test_people_who_cannot_be() -> None:
         next(Population(n=1, condition=("dementia",), age=(0, 1)).people())
     with pytest.raises(TypeError):
         Population(SPEC, n=1)
+
+
+def _references(value: object) -> set[str]:
+    if isinstance(value, dict):
+        own = {value["reference"]} if isinstance(value.get("reference"), str) else set()
+        return own.union(*map(_references, value.values()))
+    return set().union(*map(_references, value)) if isinstance(value, list) else set()
+
+
+def test_the_organisations_file_holds_what_is_referred_to_and_no_more(tmp_path: Path) -> None:
+    Population(n=4, seed=5).write(tmp_path / "out")
+    places = json.loads((tmp_path / "out/organisations.json").read_bytes())["entry"]
+    people = [json.loads(path.read_bytes()) for path in (tmp_path / "out/people").iterdir()]
+    there = {entry["request"]["url"]: entry["resource"] for entry in places}
+    kinds = {url.partition("/")[0] for url in there}
+    from_people = {url for bundle in people for url in _references(bundle) if url.partition("/")[0] in kinds}
+    assert from_people <= set(there)
+    referred = from_people | _references(places)
+    assert referred <= set(there) | _references(people)
+    assert {url for url in there if url not in referred and not url.startswith("HealthcareService/")} == set()
+    assert len(there) < len(Population(n=4).organisations()["entry"]) / 4

@@ -73,7 +73,7 @@ def _write_shard(job: Job, number: int) -> int:
         (job.out / path).parent.mkdir(parents=True, exist_ok=True)
         data = b"".join(of_kind)
         output.write(job.out, path, output.compressed(data) if job.gzip else data)
-    state.note_shard(job, number, tally, files)
+    state.note_shard(job, number, tally, files, shard.places_used(made))
     return number
 
 
@@ -100,8 +100,6 @@ def write_population(
     done = job.spec.n - sum(map(job.spec.shard_size, todo))
     before = done
     try:
-        places = shard.organisations(job.spec)
-        files = [output.write(job.out, output.ORGANISATIONS, to_bytes(places))]
         own = engines.executor(min(workers, max(1, len(todo)))) if engine is None else engine
         try:
             if progress:
@@ -113,6 +111,8 @@ def write_population(
         finally:
             if engine is None:
                 own.shutdown(wait=True, cancel_futures=True)
+        places = shard.organisations(job.spec, state.places_used(job))
+        files = [output.write(job.out, output.ORGANISATIONS, to_bytes(places))]
         if job.format == "ndjson":
             files.extend(_join(job))
         tally = Tally(resources=Counter(entry["resource"]["resourceType"] for entry in places["entry"]))

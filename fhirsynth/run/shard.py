@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import gc
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from fhirsynth import knowledge as kb
@@ -19,6 +20,7 @@ from fhirsynth.population.model import PopulationModel, load_model
 from fhirsynth.population.people import People, make_people
 from fhirsynth.population.places import Places, load_places
 from fhirsynth.record import Record
+from fhirsynth.record.schema import KEYS, PLACES
 from fhirsynth.timeline import live
 
 if TYPE_CHECKING:
@@ -114,7 +116,40 @@ def bundles(shard: Shard, context: Context, *, shared: bool = False) -> Iterator
         yield person, person_bundle(person, rows, context, shared=shared)
 
 
-def organisations(spec: Spec) -> Json:
-    """The bundle of places and staff, to be loaded before the people."""
+def organisations(spec: Spec, used: Collection[str] | None = None) -> Json:
+    """The bundle of places and staff, to be loaded before the people.
+
+    With `used` (ids, as `places_used` finds them) only those, and what they belong to; otherwise every place there is.
+    """
     kit = tools(spec.index_date)
-    return organisations_bundle(place_tables(kit.places), kit.context)
+    tables = place_tables(kit.places)
+    if used is not None:
+        tables = _with_what_they_belong_to(tables, used)
+    return organisations_bundle(tables, kit.context)
+
+
+def places_used(shard: Shard) -> set[str]:
+    """Ids of the places and staff that a shard's rows refer to."""
+    used: set[str | None] = set()
+    for table, keys in KEYS.items():
+        columns = [name for name, target in keys.items() if target in PLACES]
+        for column in columns:
+            used.update(map(attrgetter(column), shard.record.tables.get(table, ())))
+    return {found for found in used if found is not None}
+
+
+def _with_what_they_belong_to(tables: dict[str, list[Any]], used: Collection[str]) -> dict[str, list[Any]]:
+    """The rows of `used`, whatever these refer to in turn, and the services that the staff among them provide."""
+    rows = {row.id: (table, row) for table, found in tables.items() for row in found}
+    wanted: set[str] = set()
+    waiting = list(used)
+    while waiting:
+        found = waiting.pop()
+        if found in wanted:
+            continue
+        wanted.add(found)
+        table, row = rows[found]
+        waiting.extend(key for key in (getattr(row, name) for name in KEYS.get(table, ())) if key is not None)
+    provided = {(row.location_id, row.specialty) for row in tables["practitioner_role"] if row.id in wanted}
+    wanted.update(row.id for row in tables["healthcare_service"] if (row.location_id, row.specialty) in provided)
+    return {table: [row for row in found if row.id in wanted] for table, found in tables.items()}

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -136,9 +136,9 @@ def _clear(job: Job) -> None:
             path.unlink()
 
 
-def note_shard(job: Job, number: int, tally: Tally, files: list[Written]) -> None:
-    """Note that a shard is done: the last thing that its worker does."""
-    _note(job, f"done/{number}.json", {"tally": tally.as_json(), "files": files})
+def note_shard(job: Job, number: int, tally: Tally, files: list[Written], places: Iterable[str]) -> None:
+    """Note that a shard is done, and which places it refers to: the last thing that its worker does."""
+    _note(job, f"done/{number}.json", {"tally": tally.as_json(), "files": files, "places": sorted(places)})
 
 
 def note_joined(job: Job, name: str, written: Written) -> None:
@@ -168,6 +168,14 @@ def shards_done(job: Job) -> Iterator[tuple[Tally, list[Written]]]:
     for number in range(job.spec.shards):
         note = json.loads((job.state / f"done/{number}.json").read_bytes())
         yield Tally.from_json(note["tally"]), [Written(*file) for file in note["files"]]
+
+
+def places_used(job: Job) -> set[str]:
+    """Ids of the places and staff that the shards refer to. All must be done."""
+    used: set[str] = set()
+    for number in range(job.spec.shards):
+        used.update(json.loads((job.state / f"done/{number}.json").read_bytes())["places"])
+    return used
 
 
 def clean(job: Job) -> None:
