@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fhirsynth.knowledge.expressions import compare, parse
 from fhirsynth.timeline import clock
 from fhirsynth.timeline.body import creatinine_for, egfr_ckd_epi
 from fhirsynth.timeline.early_warning import EarlyWarning
-from fhirsynth.timeline.expressions import compare, parse
 
 LONDON = zoneinfo.ZoneInfo("Europe/London")
 dates = st.dates(dt.date(1996, 1, 1), dt.date(2037, 12, 31))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from fhirsynth.knowledge.errors import Path, nearest
+from fhirsynth.knowledge.expressions import FORMS, parse
 
 if TYPE_CHECKING:
     from fhirsynth.knowledge.loader import Knowledge
@@ -20,8 +20,6 @@ HABITS: dict[str, tuple[str, ...]] = {
     "imd": tuple(str(decile) for decile in range(1, 11)),
     "sex": ("female", "male"),
 }
-_TERM = re.compile(r"^([a-z0-9.-]+)(<=|>=|<|>|=|:)(.+)$")
-_NUMBER = re.compile(r"^-?\d+(\.\d+)?$")
 
 
 class Reference(NamedTuple):
@@ -164,25 +162,16 @@ def _habit_or_condition(names: Names, kind: str, key: str, path: Path, word: str
 
 def _expression(names: Names, kind: str, key: str, path: Path, term: str) -> Iterator[Reference]:
     """A term of `when` or `blocked_by`: `egfr<30`, `sex=female`, `condition:…`, `taking:…`, `pregnancy`."""
-    if term == "pregnancy":
+    try:
+        found = parse(term)
+    except ValueError:
+        yield Reference(kind, key, path, term, (), FORMS)
         return
-    match = _TERM.match(term)
-    if match is None:
-        what = (
-            "<observable><op><number>, age<op><number>, habit=state, condition:<key>, allergy:<class>, "
-            "taking:<class> or pregnancy"
-        )
-        yield Reference(kind, key, path, term, (), what)
-        return
-    name, operator, value = match.groups()
-    if operator == ":":
-        known = {"condition": names.conditions, "allergy": names.classes, "taking": names.classes}
-        what = "the key of a condition" if name == "condition" else "a class of some medicine"
-        yield Reference(kind, key, path, name, known, "condition, allergy or taking before ':'")
-        yield Reference(kind, key, path, value, known.get(name, ()), f"{what} after ':'")
-    elif operator == "=":
-        yield from _habit_or_condition(names, kind, key, path, term)
-    else:
-        yield Reference(kind, key, path, name, names.levels, "an observable or age")
-        if _NUMBER.match(value) is None:
-            yield Reference(kind, key, path, value, (), f"a number after {operator!r}")
+    if found.kind == "condition":
+        yield Reference(kind, key, path, found.name, names.conditions, "the key of a condition after ':'")
+    elif found.kind in ("allergy", "taking"):
+        yield Reference(kind, key, path, found.name, names.classes, "a class of some medicine after ':'")
+    elif found.kind == "habit":
+        yield Reference(kind, key, path, found.state, HABITS[found.name], f"a state of {found.name} after '='")
+    elif found.kind == "level":
+        yield Reference(kind, key, path, found.name, names.levels, "an observable or age")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from fhirsynth.record.schema import TABLES
 from fhirsynth.timeline import background, contacts, immunisation, onset, treatment
+from fhirsynth.timeline.agenda import Item, agenda
 from fhirsynth.timeline.clock import day_of
-from fhirsynth.timeline.contacts import Item
 from fhirsynth.timeline.life import Life, Rows
 from fhirsynth.timeline.plan import plan_for
 
@@ -51,7 +51,7 @@ def _tell(life: Life) -> None:
             onset.record_before_window(life, life.plan.conditions[key])
     for key, row in list(life.problems.items()):
         treatment.long_term(life, life.plan.conditions[key], row.id, life.first, None, "community")
-    items = contacts.agenda(life)
+    items = agenda(life)
     for day, doses in immunisation.schedule(life).items():
         items.append(Item(day, 7, "vaccines", "", (tuple(doses),)))
     items.sort(key=lambda item: (item.day, item.order, item.kind, item.key))

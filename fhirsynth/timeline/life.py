@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fhirsynth.knowledge.expressions import compare, parse
 from fhirsynth.record import schema as rec
 from fhirsynth.timeline.body import Acute, Body
 from fhirsynth.timeline.clock import YEAR, age_on, birthday, instant, local_day, working_day
-from fhirsynth.timeline.expressions import compare, parse
 
 if TYPE_CHECKING:
     from fhirsynth.knowledge.schema import Condition, Medicine, Outpatient

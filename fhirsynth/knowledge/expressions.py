@@ -12,6 +12,11 @@ from typing import Literal, NamedTuple
 
 Kind = Literal["level", "age", "sex", "habit", "condition", "allergy", "taking", "pregnancy"]
 
+#: What a term may look like, as it is said to whoever wrote another one.
+FORMS = (
+    "<observable><op><number>, age<op><number>, sex=female, habit=state, condition:<key>, allergy:<class>, "
+    "taking:<class> or pregnancy"
+)
 _COMPARISON = re.compile(r"^([a-z0-9-]+)\s*(<=|>=|<|>)\s*(-?\d+(?:\.\d+)?)$")
 _HABITS = ("smoking", "alcohol", "bmi")
 
@@ -43,10 +48,7 @@ def parse(text: str) -> Expression:
         return Expression("sex", name, "", 0.0, state)
     if equals and name in _HABITS:
         return Expression("habit", name, "", 0.0, state)
-    raise ValueError(
-        f"{text!r} is not understood: expected <observable><number>, age>75, sex=female, smoking=current, "
-        "condition:<key>, allergy:<class>, taking:<class> or pregnancy"
-    )
+    raise ValueError(f"expected {FORMS}, found {text!r}")
 
 
 def compare(left: float, operator: str, right: float) -> bool:
