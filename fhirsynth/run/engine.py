@@ -45,6 +45,8 @@ def executor(workers: int) -> Executor:
         return InProcess()
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    if context.get_start_method() == "forkserver":
+        context.set_forkserver_preload(["fhirsynth.run.job"])  # imported once, not by every worker
     return ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts_to_parent)
 
 
