@@ -40,7 +40,7 @@ def allergies(life: Life) -> None:
                 severity,
                 "high" if reaction.severe else "low",
                 life.person.gp_role_id,
-            )  # fmt: skip
+            )
         )
     if not found and life.chance(NONE_RECORDED):
         earliest = max(life.birth + 14, life.first - int(8 * YEAR))
@@ -56,7 +56,7 @@ def allergies(life: Life) -> None:
                 None,
                 None,
                 life.person.gp_role_id,
-            )  # fmt: skip
+            )
         )
 
 

@@ -105,11 +105,16 @@ def _illness_row(life: Life, condition: Condition, visit: rec.Encounter, day: in
     resolved = day + max(1, int(condition.duration_days * life.rng.uniform(0.6, 1.4)))
     problem = next((life.problems[key] for key in condition.needs if key in life.problems), None)
     return life.condition(
-        condition, max(life.birth, day - int(life.rng.random() * 4)), visit.start + 180, visit.id, "encounter",
-        visit.role_id, resolved=resolved if resolved < life.end else None,
+        condition,
+        max(life.birth, day - int(life.rng.random() * 4)),
+        visit.start + 180,
+        visit.id,
+        "encounter",
+        visit.role_id,
+        resolved=resolved if resolved < life.end else None,
         side=life.pick(["left", "right"]) if condition.laterality else None,
         problem=problem.id if problem else None,
-    )  # fmt: skip
+    )
 
 
 def _vital_signs(life: Life, condition: Condition) -> list[str]:
@@ -156,10 +161,17 @@ def _emergency(life: Life, item: Item) -> None:
     hour = min(18, rng.choice(life.plan.emergency_hours))
     start = instant(day, 60 * hour + int(rng.random() * 60))
     visit = life.encounter(
-        "emergency", start, start + int((1.2 + 2.9 * rng.random()) * 3600), item.key, "condition",
-        site.organisation_id, site.department("emergency"), site.role(rng, "emergency-medicine"),
-        "emergency-medicine", discharge_method="home",
-    )  # fmt: skip
+        "emergency",
+        start,
+        start + int((1.2 + 2.9 * rng.random()) * 3600),
+        item.key,
+        "condition",
+        site.organisation_id,
+        site.department("emergency"),
+        site.role(rng, "emergency-medicine"),
+        "emergency-medicine",
+        discharge_method="home",
+    )
     row = _illness_row(life, condition, visit, day)
     acute = life.acute(condition, 1.0, {})
     if life.chance(0.85):
@@ -203,9 +215,17 @@ def _clinic(life: Life, item: Item) -> None:
         if not missed:
             episode = _episode_of_care(life, reason, role, day) if problem else None
             visit = life.encounter(
-                "outpatient", start, end, reason, "condition" if reason else None, site.organisation_id, location,
-                role, item.key, episode_id=episode,
-            )  # fmt: skip
+                "outpatient",
+                start,
+                end,
+                reason,
+                "condition" if reason else None,
+                site.organisation_id,
+                location,
+                role,
+                item.key,
+                episode_id=episode,
+            )
             if reason:
                 _clinic_findings(life, plan.conditions[reason], visit, problem)
     status = "booked" if ahead else "noshow" if missed else "fulfilled"
@@ -222,7 +242,7 @@ def _clinic(life: Life, item: Item) -> None:
             role,
             location,
             problem.id if problem else None,
-        )  # fmt: skip
+        )
     )
     _refer(life, item.key, role, day, problem)
 
@@ -243,9 +263,16 @@ def _investigate(life: Life, item: Item) -> None:
         specialty = life.plan.specialty_for(specialty, life.age(day))
         start = instant(day, 9 * 60 + 15 * int(rng.random() * 30))
         encounter = life.encounter(
-            "outpatient", start, start + 45 * 60, item.key, "condition", site.organisation_id,
-            site.department("outpatients"), site.role(rng, specialty), specialty,
-        )  # fmt: skip
+            "outpatient",
+            start,
+            start + 45 * 60,
+            item.key,
+            "condition",
+            site.organisation_id,
+            site.department("outpatients"),
+            site.role(rng, specialty),
+            specialty,
+        )
     side = life.pick(["left", "right"]) if procedure.laterality else None
     life.procedure(key, encounter, encounter.start + 900, 40, problem.id, side)
 
@@ -310,7 +337,7 @@ def _refer(life: Life, specialty: str, role: str, day: int, problem: rec.Conditi
             problem.id if problem else None,
             "urgent" if life.chance(0.08) else "routine",
             life.site.organisation_id,
-        )  # fmt: skip
+        )
     )
 
 

@@ -111,7 +111,7 @@ def give(
             life.gp.organisation_id,
             encounter.role_id if encounter else None,
             given,
-        )  # fmt: skip
+        )
     )
 
 

@@ -39,9 +39,21 @@ class Order:
     """A medicine being taken; becomes one medication row when the life has been told."""
 
     __slots__ = (
-        "authored", "child", "days", "encounter", "end", "id", "medicine", "reason", "repeat", "role",
-        "setting", "source", "start", "stop_reason",
-    )  # fmt: skip
+        "authored",
+        "child",
+        "days",
+        "encounter",
+        "end",
+        "id",
+        "medicine",
+        "reason",
+        "repeat",
+        "role",
+        "setting",
+        "source",
+        "start",
+        "stop_reason",
+    )
 
     def __init__(
         self,
@@ -221,11 +233,24 @@ class Life:
     ) -> rec.Encounter:
         """Write one encounter row (instants) and give it back."""
         row = rec.Encounter(
-            self.new_id(), self.person.id, kind, start, end, reason, reason_kind, organisation, location, role,
-            specialty, details.get("admission_method"), details.get("admission_source"),
-            details.get("discharge_method"), details.get("discharge_destination"), details.get("parent_id"),
+            self.new_id(),
+            self.person.id,
+            kind,
+            start,
+            end,
+            reason,
+            reason_kind,
+            organisation,
+            location,
+            role,
+            specialty,
+            details.get("admission_method"),
+            details.get("admission_source"),
+            details.get("discharge_method"),
+            details.get("discharge_destination"),
+            details.get("parent_id"),
             details.get("episode_id"),
-        )  # fmt: skip
+        )
         self.rows["encounter"].append(row)
         return row
 
@@ -250,9 +275,23 @@ class Life:
                 name, snomed, icd10 = stage.name, stage.snomed, stage.icd10
                 break
         row = rec.Condition(
-            self.new_id(), self.person.id, encounter, condition.key, name, snomed, icd10, onset, recorded,
-            resolved, category, rank, side, None, problem, role,
-        )  # fmt: skip
+            self.new_id(),
+            self.person.id,
+            encounter,
+            condition.key,
+            name,
+            snomed,
+            icd10,
+            onset,
+            recorded,
+            resolved,
+            category,
+            rank,
+            side,
+            None,
+            problem,
+            role,
+        )
         self.rows["condition"].append(row)
         self.had.add(condition.key)
         return row
@@ -273,7 +312,7 @@ class Life:
                 encounter.location_id,
                 reason,
                 side,
-            )  # fmt: skip
+            )
         )
 
     def gp_visit(
@@ -286,9 +325,16 @@ class Life:
         role = self.gp.nurse(self.rng) if nurse else self.gp.doctor(self.rng)
         location = None if kind in ("telephone", "home-visit") else self.gp.location_id
         return self.encounter(
-            kind, start, start + 60 * length, reason, reason_kind, self.gp.organisation_id, location, role,
+            kind,
+            start,
+            start + 60 * length,
+            reason,
+            reason_kind,
+            self.gp.organisation_id,
+            location,
+            role,
             "general-practice",
-        )  # fmt: skip
+        )
 
     def acute(self, condition: Condition, strength: float, draws: dict[str, float]) -> Acute:
         return Acute(condition, strength, draws)

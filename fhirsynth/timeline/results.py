@@ -66,7 +66,7 @@ def observe(
             role or (encounter.role_id if encounter else None),
             purpose,
             method,
-        )  # fmt: skip
+        )
     )
 
 
@@ -220,7 +220,7 @@ def order_tests(
                 reason,
                 "urgent" if urgent else "routine",
                 laboratory,
-            )  # fmt: skip
+            )
         )
         specimen = specimens.get(kind)
         if specimen is None:

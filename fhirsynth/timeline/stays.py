@@ -80,10 +80,17 @@ def tell(life: Life, condition: Condition, day: int, nights: float, *, fatal: bo
 
     if via_department:
         attendance = life.encounter(
-            "emergency", arrival, start, condition.key, "condition", site.organisation_id,
-            site.department("emergency"), site.role(rng, "emergency-medicine"), "emergency-medicine",
+            "emergency",
+            arrival,
+            start,
+            condition.key,
+            "condition",
+            site.organisation_id,
+            site.department("emergency"),
+            site.role(rng, "emergency-medicine"),
+            "emergency-medicine",
             discharge_method="admitted",
-        )  # fmt: skip
+        )
     day_case = not emergency and whole_days == 0 and stay.admission != "maternity"
     source = life.residence
     if fatal:
@@ -96,21 +103,38 @@ def tell(life: Life, condition: Condition, day: int, nights: float, *, fatal: bo
         method = METHOD[stay.admission]
     specialty = life.plan.specialty_for(stay.specialty, age)
     encounter = life.encounter(
-        "day-case" if day_case else "inpatient", start, end, condition.key, "condition", site.organisation_id,
-        site.ward(specialty), site.role(rng, specialty), specialty,
-        admission_method=method, admission_source=source, discharge_method=how, discharge_destination=where,
+        "day-case" if day_case else "inpatient",
+        start,
+        end,
+        condition.key,
+        "condition",
+        site.organisation_id,
+        site.ward(specialty),
+        site.role(rng, specialty),
+        specialty,
+        admission_method=method,
+        admission_source=source,
+        discharge_method=how,
+        discharge_destination=where,
         parent_id=attendance.id if attendance else None,
-    )  # fmt: skip
+    )
 
     side = life.pick(["left", "right"]) if condition.laterality else None
     problem = _needed_problem(life, condition)
     # Planned treatment is for what the person has had since; an acute illness began today or the days before.
     onset = problem.onset if problem else max(life.birth, day - int(rng.random() * 3 if emergency else 90))
     primary = life.condition(
-        condition, onset, start + 1800, encounter.id, "encounter", encounter.role_id, rank=1,
+        condition,
+        onset,
+        start + 1800,
+        encounter.id,
+        "encounter",
+        encounter.role_id,
+        rank=1,
         resolved=None if fatal else min(life.index - 1, local_day(end) + int(condition.duration_days)),
-        problem=problem.id if problem else None, side=side,
-    )  # fmt: skip
+        problem=problem.id if problem else None,
+        side=side,
+    )
     if primary.resolved is not None and local_day(end) + condition.duration_days >= life.index:
         life.rows["condition"][-1] = primary = primary._replace(resolved=None)
     _secondary(life, condition, encounter, day)
@@ -142,15 +166,30 @@ def day_case(life: Life, condition: Condition, specialty: str, day: int, problem
     specialty = life.plan.specialty_for(specialty, life.age(day))
     start = instant(day, 7 * 60 + 30 + 5 * int(rng.random() * 36))
     encounter = life.encounter(
-        "day-case", start, start + int((3 + 4 * rng.random()) * 3600), condition.key, "condition",
-        site.organisation_id, site.ward(specialty), site.role(rng, specialty), specialty,
-        admission_method=METHOD["elective"], admission_source=life.residence, discharge_method=DISCHARGED,
+        "day-case",
+        start,
+        start + int((3 + 4 * rng.random()) * 3600),
+        condition.key,
+        "condition",
+        site.organisation_id,
+        site.ward(specialty),
+        site.role(rng, specialty),
+        specialty,
+        admission_method=METHOD["elective"],
+        admission_source=life.residence,
+        discharge_method=DISCHARGED,
         discharge_destination=life.residence,
-    )  # fmt: skip
+    )
     life.condition(
-        condition, problem.onset, start + 1200, encounter.id, "encounter", encounter.role_id, rank=1,
+        condition,
+        problem.onset,
+        start + 1200,
+        encounter.id,
+        "encounter",
+        encounter.role_id,
+        rank=1,
         problem=problem.id,
-    )  # fmt: skip
+    )
     return encounter
 
 
@@ -173,9 +212,15 @@ def _secondary(life: Life, condition: Condition, encounter: rec.Encounter, day: 
     active.sort(key=lambda row: (-life.plan.conditions[row.key].hazard_ratio, row.key))
     for rank, row in enumerate(active[:MOST_SECONDARY], start=2):
         life.condition(
-            life.plan.conditions[row.key], row.onset, encounter.start + 1800, encounter.id, "encounter",
-            encounter.role_id, rank=rank, problem=row.id,
-        )  # fmt: skip
+            life.plan.conditions[row.key],
+            row.onset,
+            encounter.start + 1800,
+            encounter.id,
+            "encounter",
+            encounter.role_id,
+            rank=rank,
+            problem=row.id,
+        )
 
 
 def _findings(

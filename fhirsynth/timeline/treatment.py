@@ -80,9 +80,18 @@ def prescribe(
     authored = encounter.start + 300 if encounter else instant(start, 12 * 60)
     role = (encounter.role_id if encounter else None) or life.person.gp_role_id
     order = Order(
-        life.new_id(), medicine, start, authored, encounter.id if encounter else None, reason, source, role,
-        setting, days, life.age(start) < CHILD_UNTIL,
-    )  # fmt: skip
+        life.new_id(),
+        medicine,
+        start,
+        authored,
+        encounter.id if encounter else None,
+        reason,
+        source,
+        role,
+        setting,
+        days,
+        life.age(start) < CHILD_UNTIL,
+    )
     life.orders.append(order)
     if days is None:
         for observable, amount in treatment.effect.items():
@@ -259,5 +268,5 @@ def close(life: Life) -> None:
                 why,
                 order.role,
                 order.setting,
-            )  # fmt: skip
+            )
         )
