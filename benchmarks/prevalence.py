@@ -14,10 +14,10 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
+from fhirsynth.days import age_on, day_of
 from fhirsynth.knowledge import load
 from fhirsynth.run.shard import make
 from fhirsynth.spec import Spec
-from fhirsynth.timeline.clock import age_on, day_of
 
 BANDS = ("0-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "70-79", "80+")
 LEAST = 50

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
+from fhirsynth.days import day_of
 from fhirsynth.knowledge import load
 from fhirsynth.population.model import load_model
 from fhirsynth.population.people import make_people
@@ -12,7 +13,7 @@ from fhirsynth.record import Record
 from fhirsynth.record.schema import TABLES
 from fhirsynth.spec import Spec
 from fhirsynth.timeline import live
-from fhirsynth.timeline.clock import day_of, local_day
+from fhirsynth.timeline.clock import local_day
 
 SPEC = Spec(n=1200, seed=7)
 

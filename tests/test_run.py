@@ -18,11 +18,12 @@ from typing import Any
 import pytest
 
 from fhirsynth import Population, Spec
+from fhirsynth.days import age_on, day_of
 from fhirsynth.errors import InputError, InterruptedRunError, OutputError
 from fhirsynth.run import engine, job, output, shard
 from fhirsynth.run.job import write_population
 from fhirsynth.run.state import Job
-from fhirsynth.run.tally import Tally, age_on, count_people, published
+from fhirsynth.run.tally import Tally, count_people, published
 
 #: Two shards and a bit of a third, of young people, whose records are small.
 SPEC = Spec(n=410, seed=11, age=(1, 30), years=1)
@@ -274,7 +275,9 @@ def test_prevalence_is_laid_beside_the_published_one_for_the_same_ages_and_sexes
     made = shard.make(SPEC, 0)
     tally = count_people(made.people, made.living, SPEC.index_date)
     rates = published()["asthma"]
-    ages = [(person.sex, age_on(person, SPEC.index_date)) for person in made.people.persons[: made.living]]
+    ages = [
+        (person.sex, age_on(person.birth, day_of(SPEC.index_date))) for person in made.people.persons[: made.living]
+    ]
     assert all(1 <= age <= 30 for _, age in ages)
     assert tally.expected["asthma"] == pytest.approx(sum(rates[sex][age // 10] for sex, age in ages))
     assert tally.conditions["asthma"] == sum(made.people.has["asthma"][:200])

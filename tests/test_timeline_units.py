@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fhirsynth import days
 from fhirsynth.knowledge.expressions import compare, parse
 from fhirsynth.timeline import clock
 from fhirsynth.timeline.body import creatinine_for, egfr_ckd_epi
@@ -18,7 +19,7 @@ dates = st.dates(dt.date(1996, 1, 1), dt.date(2037, 12, 31))
 
 @given(dates, st.integers(3 * 60, 23 * 60 + 59))
 def test_an_instant_is_the_local_time_of_the_tz_database(date, minutes):
-    day = clock.day_of(date)
+    day = days.day_of(date)
     local = dt.datetime(date.year, date.month, date.day, minutes // 60, minutes % 60, tzinfo=LONDON)
     assert clock.instant(day, minutes) == int(local.timestamp())
     assert clock.local_day(clock.instant(day, minutes)) == day
@@ -26,14 +27,14 @@ def test_an_instant_is_the_local_time_of_the_tz_database(date, minutes):
 
 @given(dates)
 def test_a_working_day_is_monday_to_friday(date):
-    day = clock.working_day(clock.day_of(date))
-    assert clock.date_of(day).weekday() < 5
-    assert 0 <= day - clock.day_of(date) <= 5
+    day = clock.working_day(days.day_of(date))
+    assert days.date_of(day).weekday() < 5
+    assert 0 <= day - days.day_of(date) <= 5
 
 
 @given(st.dates(dt.date(1900, 1, 1), dt.date(2025, 12, 31)), dates)
 def test_age_rises_on_the_birthday(birth, date):
-    age = clock.age_on(clock.day_of(birth), clock.day_of(date))
+    age = days.age_on(days.day_of(birth), days.day_of(date))
     try:
         birthday = birth.replace(year=birth.year + age)
         following = birth.replace(year=birth.year + age + 1)

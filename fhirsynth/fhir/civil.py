@@ -6,9 +6,9 @@ import datetime as dt
 from functools import cache
 from zoneinfo import ZoneInfo
 
+from fhirsynth.days import DAY, date_of
+
 _LONDON = ZoneInfo("Europe/London")
-_EPOCH = dt.date(1970, 1, 1).toordinal()
-_DAY = 86_400
 
 _MINUTES = tuple(f"T{hour:02d}:{minute:02d}" for hour in range(24) for minute in range(60))
 _WINTER = tuple(f":{second:02d}+00:00" for second in range(60))
@@ -18,12 +18,7 @@ _SUMMER = tuple(f":{second:02d}+01:00" for second in range(60))
 @cache
 def date(day: int) -> str:
     """`2024-03-01` for days since 1970-01-01."""
-    return dt.date.fromordinal(day + _EPOCH).isoformat()
-
-
-def day_of(value: dt.date) -> int:
-    """Days since 1970-01-01."""
-    return value.toordinal() - _EPOCH
+    return date_of(day).isoformat()
 
 
 def _offset_at(instant: int) -> int:
@@ -35,25 +30,25 @@ def _offset_at(instant: int) -> int:
 @cache
 def _offset(day: int) -> int | None:
     """Seconds ahead of UTC all through a UTC day; None on a day when the clocks change."""
-    start, end = _offset_at(day * _DAY), _offset_at((day + 1) * _DAY - 1)
+    start, end = _offset_at(day * DAY), _offset_at((day + 1) * DAY - 1)
     return start if start == end else None
 
 
 def local_midnight(day: int) -> int:
     """The instant at which `day` begins in Europe/London (clocks change later in the day)."""
-    return day * _DAY - _offset_at(day * _DAY - 3600)
+    return day * DAY - _offset_at(day * DAY - 3600)
 
 
 def date_time(instant: int) -> str:
     """`2024-07-01T09:30:00+01:00` for seconds since 1970-01-01T00:00Z."""
-    offset = _offset(instant // _DAY)
+    offset = _offset(instant // DAY)
     if offset is None:
         offset = _offset_at(instant)
-    day, second = divmod(instant + offset, _DAY)
+    day, second = divmod(instant + offset, DAY)
     return date(day) + _MINUTES[second // 60] + (_SUMMER if offset else _WINTER)[second % 60]
 
 
 def local_day(instant: int) -> int:
     """The day in Europe/London on which an instant falls, as days since 1970-01-01."""
-    offset = _offset(instant // _DAY)
-    return (instant + (_offset_at(instant) if offset is None else offset)) // _DAY
+    offset = _offset(instant // DAY)
+    return (instant + (_offset_at(instant) if offset is None else offset)) // DAY

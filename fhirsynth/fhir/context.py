@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
+from fhirsynth.days import day_of
 from fhirsynth.fhir import civil
 from fhirsynth.fhir.codes import load_codes
 from fhirsynth.fhir.elements import DMD, OPCS4, SNOMED, UK_CORE, Json, coding, concept
@@ -77,7 +78,7 @@ class Context:
         self.medication_system = medication_system
         self.base_url = base_url.rstrip("/")
         self.id_system = self.base_url.rsplit("/", 1)[0] + "/Id/"
-        self.index_day = civil.day_of(index)
+        self.index_day = day_of(index)
         self.index = civil.local_midnight(self.index_day)
         self.index_time = civil.date_time(self.index)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from fhirsynth.days import date_of
 from fhirsynth.population.addresses import load_addresses
 from fhirsynth.population.households import NOBODY
 from fhirsynth.population.identifiers import mobile, nhs_number, telephone, uuids
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from fhirsynth.population.places import Places
     from fhirsynth.spec import Spec
 
-EPOCH = dt.date(1970, 1, 1).toordinal()
 ADULT = 16
 OWN_PHONE = 13  # years from which people have a mobile and an e-mail address of their own
 #: NHS Data Dictionary: PERSON MARITAL STATUS.
@@ -135,7 +134,7 @@ class Details:
             home = homes[households.home[i]]
             sex, age, category = told["sex"][i], ages[i], told["ethnic_category"][i]
             marital = MARITAL_CODES[told["marital_status"][i]] if age >= ADULT else None
-            year = dt.date.fromordinal(births[i] + EPOCH).year
+            year = date_of(births[i]).year
             given = self._given(year, sex, category)
             own = age >= OWN_PHONE
             ordinal = self._first + start + i
@@ -338,7 +337,7 @@ class Details:
             else:
                 sex = "male" if relationship in MALE else "female"
             older = OLDER[relationship]
-            year = max(1900, dt.date.fromordinal(person.birth + EPOCH).year - older - int(u() * 5))
+            year = max(1900, date_of(person.birth).year - older - int(u() * 5))
             surname = person.surname
             if relationship == "friend" or (relationship != "spouse" and not same_home and u() < 0.4):
                 surname = self._names.surname(person.ethnic_category, u())

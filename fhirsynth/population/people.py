@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fhirsynth.days import date_of, day_of
 from fhirsynth.population.details import Details
 from fhirsynth.population.households import match, separate
 from fhirsynth.population.nodes import OLDEST, SEXES
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 #: Places in the numbering that a shard has: as many dead as living at most.
 BLOCK = 2 * SHARD_SIZE
 CANDIDATES = 16  # lives drawn for each death, one of which is taken
-EPOCH = dt.date(1970, 1, 1).toordinal()
 DAY = 86_400
 LATEST = DAY - 3_600  # second of the day, in UTC, that is still the same day in British Summer Time
 
@@ -56,7 +56,7 @@ def make_people(spec: Spec, shard: int, knowledge: Knowledge, model: PopulationM
     weights = model.age_sex_weights(spec.age, spec.sex, evidence)
 
     codes = model.draw_ages(n, rng, weights)
-    birth = _births(codes["age"], np.full(n, spec.index_date.toordinal() - EPOCH), rng)
+    birth = _births(codes["age"], np.full(n, day_of(spec.index_date)), rng)
     region = {name: state for name, state in evidence.items() if name == "region"}
     if spec.condition:
         model.complete(codes, rng, evidence)
@@ -72,7 +72,7 @@ def make_people(spec: Spec, shard: int, knowledge: Knowledge, model: PopulationM
     if spec.deceased:
         dead = _deaths(spec, knowledge, model, n, weights, rng)
         if len(dead):
-            days = spec.start.toordinal() - EPOCH + rng.integers(0, (spec.index_date - spec.start).days, len(dead))
+            days = day_of(spec.start) + rng.integers(0, (spec.index_date - spec.start).days, len(dead))
             codes = _dead(dead, evidence, knowledge, model, rng)
             birth = _births(codes["age"], days, rng)
             details.add(codes, birth, days * DAY + rng.integers(0, LATEST, len(dead)), separate(len(dead)))
@@ -102,10 +102,10 @@ def _births(age: NDArray[np.int8], on: NDArray[np.int64], rng: np.random.Generat
 
 
 def _years_earlier(day: int, years: int) -> int:
-    date = dt.date.fromordinal(day + EPOCH)
+    date = date_of(day)
     if date.month == 2 and date.day == 29:
         date -= dt.timedelta(1)
-    return date.replace(year=date.year - years).toordinal() - EPOCH
+    return day_of(date.replace(year=date.year - years))
 
 
 def _deaths(

@@ -7,15 +7,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from fhirsynth import knowledge as kb
+from fhirsynth.days import age_on, day_of
 
 if TYPE_CHECKING:
     import datetime as dt
 
     from fhirsynth.population.people import People
-    from fhirsynth.record.schema import Person
 
 #: Years to a band of the published table; the last band is open.
 _BAND, _LAST_BAND = 10, 8
@@ -75,17 +73,12 @@ def published() -> dict[str, dict[str, list[float]]]:
     }
 
 
-def age_on(person: Person, date: dt.date) -> int:
-    """Whole years of age of a person on `date`."""
-    born = np.datetime64(person.birth, "D").item()
-    return int(date.year - born.year - ((date.month, date.day) < (born.month, born.day)))
-
-
 def count_people(people: People, living: int, index_date: dt.date) -> Tally:
     """Count the people of one shard, of whom the first `living` are alive."""
     tally = Tally(living, len(people.persons) - living)
+    index = day_of(index_date)
     cells = Counter(
-        (person.sex, min(age_on(person, index_date) // _BAND, _LAST_BAND)) for person in people.persons[:living]
+        (person.sex, min(age_on(person.birth, index) // _BAND, _LAST_BAND)) for person in people.persons[:living]
     )
     for key, rates in published().items():
         tally.conditions[key] = int(people.has[key][:living].sum())

@@ -5,10 +5,10 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
+from fhirsynth.days import day_of
 from fhirsynth.record.schema import TABLES
 from fhirsynth.timeline import background, contacts, immunisation, onset, treatment
 from fhirsynth.timeline.agenda import Item, agenda
-from fhirsynth.timeline.clock import day_of
 from fhirsynth.timeline.life import Life, Rows
 from fhirsynth.timeline.plan import plan_for
 

@@ -1,4 +1,4 @@
-"""Civil time in Europe/London: days, times of day, working days, and the UTC instants they stand for.
+"""Civil time in Europe/London: times of day, working days, and the UTC instants they stand for.
 
 A day is a count of days since 1970-01-01; an instant a count of seconds since 1970-01-01T00:00Z.
 """
@@ -8,20 +8,9 @@ from __future__ import annotations
 import datetime as dt
 from functools import cache
 
-EPOCH = dt.date(1970, 1, 1).toordinal()
-DAY = 86_400
+from fhirsynth.days import DAY, date_of, day_of
+
 YEAR = 365.25
-
-
-def day_of(date: dt.date) -> int:
-    """Days since 1970-01-01."""
-    return date.toordinal() - EPOCH
-
-
-@cache
-def date_of(day: int) -> dt.date:
-    """The date `day` days after 1970-01-01."""
-    return dt.date.fromordinal(day + EPOCH)
 
 
 def weekday(day: int) -> int:
@@ -78,18 +67,3 @@ def working_day(day: int) -> int:
 def month_of(day: int) -> int:
     """1 for January … 12 for December."""
     return date_of(day).month
-
-
-def age_on(birth: int, day: int) -> int:
-    """Completed years of age on `day`."""
-    b, d = date_of(birth), date_of(day)
-    return d.year - b.year - ((d.month, d.day) < (b.month, b.day))
-
-
-def birthday(birth: int, age: int) -> int:
-    """The day on which somebody born on `birth` turns `age` (1 March where there is no 29 February)."""
-    b = date_of(birth)
-    try:
-        return day_of(b.replace(year=b.year + age))
-    except ValueError:
-        return day_of(dt.date(b.year + age, 3, 1))

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fhirsynth.days import DAY
 from fhirsynth.record import schema as rec
 from fhirsynth.timeline import immunisation, results, stays, treatment
 from fhirsynth.timeline import onset as onsets
 from fhirsynth.timeline.agenda import Item
-from fhirsynth.timeline.clock import DAY, instant, local_day, working_day
+from fhirsynth.timeline.body import Acute
+from fhirsynth.timeline.clock import instant, local_day, working_day
 from fhirsynth.timeline.life import Life
 
 if TYPE_CHECKING:
@@ -103,7 +105,7 @@ def _review(life: Life, item: Item, since: int) -> int:
 
 def _illness_row(life: Life, condition: Condition, visit: rec.Encounter, day: int) -> rec.Condition:
     resolved = day + max(1, int(condition.duration_days * life.rng.uniform(0.6, 1.4)))
-    problem = next((life.problems[key] for key in condition.needs if key in life.problems), None)
+    problem = life.problem_behind(condition)
     return life.condition(
         condition,
         max(life.birth, day - int(life.rng.random() * 4)),
@@ -112,7 +114,7 @@ def _illness_row(life: Life, condition: Condition, visit: rec.Encounter, day: in
         "encounter",
         visit.role_id,
         resolved=resolved if resolved < life.end else None,
-        side=life.pick(["left", "right"]) if condition.laterality else None,
+        side=life.side(condition.laterality),
         problem=problem.id if problem else None,
     )
 
@@ -140,7 +142,7 @@ def _episode(life: Life, item: Item) -> None:
     visit = life.gp_visit(day, kind, item.key, "condition")
     row = _illness_row(life, condition, visit, day)
     if kind != "telephone":
-        acute = life.acute(condition, 1.0, {})
+        acute = Acute(condition, 1.0, {})
         if life.chance(MEASURED):
             signs = _vital_signs(life, condition)
             results.measure(life, signs, visit, visit.start + 240, "contact", acute=acute, reason=row.id)
@@ -156,24 +158,13 @@ def _emergency(life: Life, item: Item) -> None:
     if day is None or not condition.min_age <= life.age(day) <= condition.max_age:
         return
     life.busy.add(day)
-    site, rng = life.site, life.rng
+    rng = life.rng
     # Before 19:00, so that even a long wait ends on the same day.
     hour = min(18, rng.choice(life.plan.emergency_hours))
     start = instant(day, 60 * hour + int(rng.random() * 60))
-    visit = life.encounter(
-        "emergency",
-        start,
-        start + int((1.2 + 2.9 * rng.random()) * 3600),
-        item.key,
-        "condition",
-        site.organisation_id,
-        site.department("emergency"),
-        site.role(rng, "emergency-medicine"),
-        "emergency-medicine",
-        discharge_method="home",
-    )
+    visit = stays.attendance(life, condition, start, start + int((1.2 + 2.9 * rng.random()) * 3600), "home")
     row = _illness_row(life, condition, visit, day)
-    acute = life.acute(condition, 1.0, {})
+    acute = Acute(condition, 1.0, {})
     if life.chance(0.85):
         results.early_warning(life, visit, visit.start + 900, "contact", acute)
     if condition.tests and life.chance(TESTED_EMERGENCY):
@@ -273,8 +264,7 @@ def _investigate(life: Life, item: Item) -> None:
             site.role(rng, specialty),
             specialty,
         )
-    side = life.pick(["left", "right"]) if procedure.laterality else None
-    life.procedure(key, encounter, encounter.start + 900, 40, problem.id, side)
+    life.procedure(key, encounter, encounter.start + 900, 40, problem.id, life.side(procedure.laterality))
 
 
 def _clinic_findings(life: Life, condition: Condition, visit: rec.Encounter, problem: rec.Condition | None) -> None:

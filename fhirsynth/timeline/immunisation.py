@@ -6,8 +6,9 @@ import datetime as dt
 from functools import cache
 from typing import TYPE_CHECKING
 
+from fhirsynth.days import DAY, date_of, day_of
 from fhirsynth.record import schema as rec
-from fhirsynth.timeline.clock import DAY, YEAR, date_of, day_of, instant, working_day
+from fhirsynth.timeline.clock import YEAR, instant, working_day
 from fhirsynth.timeline.life import Life
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fhirsynth.days import age_on, birthday
 from fhirsynth.knowledge.expressions import compare, parse
 from fhirsynth.record import schema as rec
-from fhirsynth.timeline.body import Acute, Body
-from fhirsynth.timeline.clock import YEAR, age_on, birthday, instant, local_day, working_day
+from fhirsynth.timeline.body import Body
+from fhirsynth.timeline.clock import YEAR, instant, local_day, working_day
 
 if TYPE_CHECKING:
     from fhirsynth.knowledge.schema import Condition, Medicine, Outpatient
@@ -109,7 +110,6 @@ class Life:
         self.residence = CARE_HOME if person.household == "care-home" else HOME
         self.had: set[str] = set()  # everything diagnosed so far, episodes too
         self.busy: set[int] = set()
-        self.stays: list[tuple[int, int]] = []
         self.pregnancies: list[tuple[int, int]] = []
         self.referred: set[str] = set()  # specialties
         self.referrals: set[str] = set()  # contacts at which a referral was made
@@ -215,6 +215,14 @@ class Life:
         if term.kind == "allergy":
             return term.name in self.blocked_classes
         return any(start <= day <= end for start, end in self.pregnancies)
+
+    def problem_behind(self, condition: Condition) -> rec.Condition | None:
+        """The long-term problem that an episode belongs to, if the person has it."""
+        return next((self.problems[key] for key in condition.needs if key in self.problems), None)
+
+    def side(self, laterality: bool) -> str | None:
+        """Left or right, for what has a side."""
+        return str(self.pick(["left", "right"])) if laterality else None
 
     # --- rows ----------------------------------------------------------------------------------
 
@@ -335,6 +343,3 @@ class Life:
             role,
             "general-practice",
         )
-
-    def acute(self, condition: Condition, strength: float, draws: dict[str, float]) -> Acute:
-        return Acute(condition, strength, draws)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
+from fhirsynth.days import DAY, birthday
 from fhirsynth.record import schema as rec
 from fhirsynth.timeline import results
-from fhirsynth.timeline.clock import DAY, YEAR, birthday, instant, working_day
+from fhirsynth.timeline.clock import YEAR, instant, working_day
 from fhirsynth.timeline.life import Life
 
 if TYPE_CHECKING:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from fhirsynth.days import DAY
 from fhirsynth.record import schema as rec
 from fhirsynth.timeline import results, treatment
-from fhirsynth.timeline.clock import DAY, instant, local_day, utc_offset, working_day
+from fhirsynth.timeline.body import Acute
+from fhirsynth.timeline.clock import instant, local_day, utc_offset, working_day
 from fhirsynth.timeline.life import HOME, Life
 from fhirsynth.timeline.rates import VIA_EMERGENCY_DEPARTMENT
 
@@ -49,7 +51,7 @@ def tell(life: Life, condition: Condition, day: int, nights: float, *, fatal: bo
     assert stay is not None
     rng, site, age = life.rng, life.site, life.age(day)
     emergency = stay.admission == "emergency"
-    attendance: rec.Encounter | None = None
+    attended: rec.Encounter | None = None
     if emergency:
         arrival = instant(day, 60 * rng.choice(life.plan.emergency_hours) + int(rng.random() * 60))
         via_department = life.chance(VIA_EMERGENCY_DEPARTMENT)
@@ -76,21 +78,9 @@ def tell(life: Life, condition: Condition, day: int, nights: float, *, fatal: bo
         return None
     whole_days = local_day(end) - local_day(start)
     life.busy.update(range(local_day(arrival), local_day(end) + 1))
-    life.stays.append((local_day(arrival), local_day(end)))
 
     if via_department:
-        attendance = life.encounter(
-            "emergency",
-            arrival,
-            start,
-            condition.key,
-            "condition",
-            site.organisation_id,
-            site.department("emergency"),
-            site.role(rng, "emergency-medicine"),
-            "emergency-medicine",
-            discharge_method="admitted",
-        )
+        attended = attendance(life, condition, arrival, start, "admitted")
     day_case = not emergency and whole_days == 0 and stay.admission != "maternity"
     source = life.residence
     if fatal:
@@ -116,13 +106,14 @@ def tell(life: Life, condition: Condition, day: int, nights: float, *, fatal: bo
         admission_source=source,
         discharge_method=how,
         discharge_destination=where,
-        parent_id=attendance.id if attendance else None,
+        parent_id=attended.id if attended else None,
     )
 
-    side = life.pick(["left", "right"]) if condition.laterality else None
-    problem = _needed_problem(life, condition)
+    side = life.side(condition.laterality)
+    problem = life.problem_behind(condition)
     # Planned treatment is for what the person has had since; an acute illness began today or the days before.
     onset = problem.onset if problem else max(life.birth, day - int(rng.random() * 3 if emergency else 90))
+    over = local_day(end) + condition.duration_days
     primary = life.condition(
         condition,
         onset,
@@ -131,14 +122,12 @@ def tell(life: Life, condition: Condition, day: int, nights: float, *, fatal: bo
         "encounter",
         encounter.role_id,
         rank=1,
-        resolved=None if fatal else min(life.index - 1, local_day(end) + int(condition.duration_days)),
+        resolved=None if fatal or over >= life.index else int(over),
         problem=problem.id if problem else None,
         side=side,
     )
-    if primary.resolved is not None and local_day(end) + condition.duration_days >= life.index:
-        life.rows["condition"][-1] = primary = primary._replace(resolved=None)
     _secondary(life, condition, encounter, day)
-    _findings(life, condition, encounter, attendance, whole_days, primary.id)
+    _findings(life, condition, encounter, attended, whole_days, primary.id)
     for item in stay.procedures:
         if life.chance(item.share):
             wait = 3600 * (1 if day_case else 2 + int(rng.random() * 20))
@@ -193,12 +182,21 @@ def day_case(life: Life, condition: Condition, specialty: str, day: int, problem
     return encounter
 
 
-def _needed_problem(life: Life, condition: Condition) -> rec.Condition | None:
-    """The long-term problem that this episode belongs to, if the person has it."""
-    for key in condition.needs:
-        if key in life.problems:
-            return life.problems[key]
-    return None
+def attendance(life: Life, condition: Condition, start: int, end: int, left: str) -> rec.Encounter:
+    """Write an attendance at the emergency department of the person's hospital; `left`: admitted, or home."""
+    site = life.site
+    return life.encounter(
+        "emergency",
+        start,
+        end,
+        condition.key,
+        "condition",
+        site.organisation_id,
+        site.department("emergency"),
+        site.role(life.rng, "emergency-medicine"),
+        "emergency-medicine",
+        discharge_method=left,
+    )
 
 
 def _secondary(life: Life, condition: Condition, encounter: rec.Encounter, day: int) -> None:
@@ -227,16 +225,16 @@ def _findings(
     life: Life,
     condition: Condition,
     encounter: rec.Encounter,
-    attendance: rec.Encounter | None,
+    attended: rec.Encounter | None,
     whole_days: int,
     reason: str,
 ) -> None:
     """Observations on arrival and tests; for longer stays again as the illness resolves, or does not."""
     draws: dict[str, float] = {}
-    acute = life.acute(condition, 1.0, draws)
+    acute = Acute(condition, 1.0, draws)
     emergency = encounter.admission_method in EMERGENCY_METHODS
-    first = attendance.start + 1200 if attendance else encounter.start + 900
-    where = attendance or encounter
+    first = attended.start + 1200 if attended else encounter.start + 900
+    where = attended or encounter
     if emergency or whole_days > 0:
         results.early_warning(life, encounter, encounter.start + 600, "admission", acute)
     if condition.tests:
@@ -245,7 +243,7 @@ def _findings(
         course = DECLINE if encounter.discharge_method == DIED else RECOVERY
         for share, strength in course:
             when = instant(local_day(encounter.start) + max(1, int((whole_days - 1) * share)), 7 * 60 + 30)
-            fading = life.acute(condition, strength, draws)
+            fading = Acute(condition, strength, draws)
             results.measure(life, condition.tests, encounter, when, "ward", acute=fading, reason=reason)
             results.early_warning(life, encounter, when + 1800, "ward", fading)
 

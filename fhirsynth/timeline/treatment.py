@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fhirsynth.days import DAY
 from fhirsynth.knowledge.expressions import parse
 from fhirsynth.record import schema as rec
 from fhirsynth.timeline.body import Effect
-from fhirsynth.timeline.clock import DAY, YEAR, instant, local_day
+from fhirsynth.timeline.clock import YEAR, instant, local_day
 from fhirsynth.timeline.life import Life, Order
 
 if TYPE_CHECKING:
