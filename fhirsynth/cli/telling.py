@@ -30,6 +30,8 @@ _UNITS = {
     "mL/min/{1.73_m2}": "mL/min/1.73 m²",
     "1": "",
 }
+#: What is said of a prescription made in hospital: a course begun there goes on at home as an order of its own.
+_PRESCRIBED = {"inpatient": " in hospital:", "discharge": " to take home:"}
 _FLAGS = {"H": "high", "HH": "very high", "L": "low", "LL": "very low"}
 _STAYS = ("IMP", "SS")
 _ETHNIC = "Extension-UKCore-EthnicCategory"
@@ -282,7 +284,9 @@ class _Telling:
             lines.append(f"[magenta]Procedure[/magenta] {escape(words(item.get('code')))}")
         lines += [escape(self._vaccine(item)) for item in _of(items, "Immunization")]
         for item in _of(items, "MedicationRequest"):
-            lines.append(f"[yellow]Prescribed[/yellow] {escape(self._medicine(item, since=False))}")
+            categories = (c.get("code") for concept in item.get("category", ()) for c in concept.get("coding", ()))
+            where = next((_PRESCRIBED[code] for code in categories if code in _PRESCRIBED), "")
+            lines.append(f"[yellow]Prescribed[/yellow]{where} {escape(self._medicine(item, since=False))}")
         for item in _of(items, "ServiceRequest"):
             if "category" in item and not any("laborator" in words(c).lower() for c in item["category"]):
                 lines.append(f"Referred: {escape(words(item.get('code')))}")
