@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from fhirsynth import __version__
-from fhirsynth.cli import population, show, validate
+from fhirsynth.cli import population, profiles, show, validate
 from fhirsynth.errors import FhirsynthError
 
 EXIT_CODES = (
@@ -27,6 +27,7 @@ app = typer.Typer(
 app.command("population")(population.population)
 app.command("show")(show.show)
 app.command("validate")(validate.validate)
+app.add_typer(profiles.app, name="profiles")
 
 
 def _version(wanted: bool) -> None:

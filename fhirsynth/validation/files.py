@@ -1,135 +1,218 @@
-"""Files and folders checked: read, put together person by person, and every rule applied."""
+"""Files and folders checked: what is wrong in them, by an engine and by the rules over what belongs together.
+
+    for finding in check_paths([Path("out")]):
+        print(finding)
+
+Files are cut into works (`works`), which a judge does (`judging`) one after another in this process, or several
+judges in processes of their own; findings come in the order of the works either way. Memory is bounded: a few works
+are at hand at a time, and what must be put together by person goes by way of temporary files (`gathering`).
+"""
 
 from __future__ import annotations
 
-import shutil
+import multiprocessing
+import signal
 import tempfile
-import zlib
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack
-from itertools import chain
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-
-import orjson
 
 from fhirsynth import knowledge as kb
 from fhirsynth import reading
-from fhirsynth.validation import structure
-from fhirsynth.validation.findings import Finding, Json
-from fhirsynth.validation.rules_of_sense import Known, check_life
+from fhirsynth.errors import OutputError
+from fhirsynth.validation.engines import Asked, Engine, ManyEngine, make
+from fhirsynth.validation.findings import SEVERITIES, Finding, Json
+from fhirsynth.validation.judging import Judge, Piece, Result, pieces
+from fhirsynth.validation.rules_of_sense import Known
+from fhirsynth.validation.works import Whole, Work, Works
 
-#: Bytes of NDJSON that are put together in memory at once.
-_HEAP = 256 << 20
-_MOST_HEAPS = 200  # files open at once
+#: Works handed to each worker ahead, so that none waits.
+_AHEAD = 3
+_ASKED = Asked()
+
+
+@dataclass
+class Progress:
+    """How far a check is: files begun of how many, resources judged."""
+
+    of: int = 0
+    files: int = 0
+    resources: int = 0
 
 
 def check_path(path: Path, seen: Callable[[int], None] | None = None) -> Iterator[Finding]:
-    """Everything that is wrong in a file or folder. `seen` is told how many resources were looked at.
+    """Everything that is wrong in a file or folder, by the built-in engine.
 
-    Raises InputError where there is nothing to read, KnowledgeError where the knowledge files are damaged.
+    `seen` is told now and then how many more resources were judged. Raises InputError where there is nothing to
+    read, KnowledgeError where the knowledge files are damaged.
     """
-    files = reading.files(path)
-    known = Known(kb.load())
-    places = _places(path, files)
-    lines = [file for file in files if reading.is_ndjson(file)]
-    for file in files:
-        if reading.is_ndjson(file):
-            continue
-        for document in reading.documents(file):
-            if isinstance(document, reading.Trouble):
-                yield _trouble(document)
-                continue
-            yield from _check_content(document.content, known, places, str(file), seen)
-    if lines:
-        yield from _check_ndjson(lines, known, places, seen)
+    progress, before = Progress(), 0
+    for finding in check_paths([path], progress=progress):
+        if seen and progress.resources > before:
+            seen(progress.resources - before)
+            before = progress.resources
+        yield finding
+    if seen and progress.resources > before:
+        seen(progress.resources - before)
+
+
+def check_paths(
+    paths: Sequence[Path], asked: Asked = _ASKED, *, workers: int = 1, progress: Progress | None = None
+) -> Iterator[Finding]:
+    """Everything that is wrong in files and folders, file by file; `-` is standard input.
+
+    An engine that takes many resources at once has `workers` threads of its own; the others run in as many
+    processes. What is wrong with a file is a finding of the rule `readable`, and the next file is read. Raises
+    InputError where there is nothing to read or the engine does not know what is asked for, OutputError where a
+    worker was killed.
+    """
+    progress = progress or Progress()
+    files = list(dict.fromkeys(file for path in paths for file in reading.files(path)))
+    progress.of = len(files)
+    least = SEVERITIES.index(asked.minimum)
+    with ExitStack() as stack:
+        engine = make(asked._replace(threads=workers))
+        if isinstance(engine, AbstractContextManager):
+            stack.enter_context(engine)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fhirsynth-validate-")))
+        gather = asked.engine == "builtin"
+        places = _places(paths, files) if gather else None
+        judge = Judge(engine, _known() if gather else None, places)
+        spread = workers > 1 and not isinstance(engine, ManyEngine)
+        works = _counted(Works(folder, gather=gather, spread=spread).of_all(files), progress)
+        if isinstance(engine, ManyEngine):
+            results = _pipelined(judge, engine, works)
+        elif spread:
+            results = stack.enter_context(_Workers(workers, asked, places)).judged(works)
+        else:
+            results = (result for work in works for result in judge.judge(work))
+        for result in results:
+            progress.resources += result.resources
+            for finding in result.findings:
+                if SEVERITIES.index(finding.severity) >= least:
+                    yield finding
 
 
 def check_bundle(bundle: Json, known: Known, places: Collection[str] | None = None) -> list[Finding]:
-    """Everything that is wrong in one bundle; `places` as in `structure.references_resolve`."""
-    return list(_check_content(bundle, known, places, "", None))
+    """Everything that is wrong in one bundle or resource, by the built-in engine.
+
+    `places` are the names (`Type/id`) of places and staff that may be referred to; None where they are not known.
+    """
+    judge = Judge(_builtin(), known, places)
+    return [finding for result in judge.judge(Whole(None, None, bundle)) for finding in result.findings]
 
 
-def _check_content(
-    content: Json, known: Known, places: Collection[str] | None, file: str, seen: Callable[[int], None] | None
-) -> Iterator[Finding]:
-    resources = reading.resources(content)
-    if seen:
-        seen(len(resources))
-    alone = content["resourceType"] != "Bundle"
-    if not alone:
-        for finding in (*structure.bundle_addresses_agree(content), *structure.profiles_hold(content)):
-            yield finding._replace(file=file)
-    yield from _check_group(resources, known, places, file, alone=alone)
+@cache
+def _builtin() -> Engine:
+    return make(_ASKED)
 
 
-def _check_group(
-    resources: list[Json], known: Known, places: Collection[str] | None, file: str, *, alone: bool = False
-) -> Iterator[Finding]:
-    """Check resources that belong together; a resource that stands `alone` has nothing to refer to."""
-    person = next((str(item.get("id")) for item in resources if item["resourceType"] == "Patient"), "")
-    found = structure.check_resources(resources, places)
-    if alone:
-        found = [finding for finding in found if finding.rule != "references-resolve"]
-    else:
-        found.extend(check_life(resources, known))
-    for finding in found:
-        yield finding._replace(file=file, person=finding.person or person)
+@cache
+def _known() -> Known:
+    return Known(kb.load())
 
 
-def _trouble(trouble: reading.Trouble) -> Finding:
-    where = f"{trouble.file}, line {trouble.line}, column {trouble.column}"
-    return Finding("readable", trouble.message, file=where)
+def _counted(works: Iterable[tuple[Path | None, Work]], progress: Progress) -> Iterator[Work]:
+    last: Path | None = None
+    for file, work in works:
+        if file is not None and file != last:
+            progress.files += 1
+            last = file
+        yield work
 
 
-def _places(path: Path, files: list[Path]) -> set[str] | None:
+def _pipelined(judge: Judge, engine: ManyEngine, works: Iterable[Work]) -> Iterator[Result]:
+    """Results by an engine that is given the next documents before it has answered."""
+    waiting: deque[Piece | Result] = deque()
+
+    def documents() -> Iterator[Json]:
+        for work in works:
+            for piece in pieces(work):
+                waiting.append(piece)
+                if isinstance(piece, Piece):
+                    yield piece.content
+
+    for found in engine.check_many(documents()):
+        while isinstance(waiting[0], Result):
+            yield waiting.popleft()  # type: ignore[misc]
+        yield judge.result(waiting.popleft(), found)
+    yield from (judge.result(piece, []) for piece in waiting)
+
+
+def _places(paths: Sequence[Path], files: Sequence[Path]) -> set[str] | None:
     """Names of all places and staff in the organisations file of the run; None where there is none."""
-    folders = [path, *path.absolute().parents[:3]] if path.is_file() else [path, *path.absolute().parents[:2]]
     candidates = [file for file in files if file.name == reading.PLACES]
-    candidates += [folder / reading.PLACES for folder in folders if folder.is_dir()]
+    for path in paths:
+        if path != reading.INPUT:
+            parents = path.absolute().parents
+            candidates += [
+                folder / reading.PLACES for folder in ((path, *parents[:2]) if path.is_dir() else parents[:3])
+            ]
     for file in candidates:
         if file.is_file():
             found: set[str] = set()
-            for document in reading.documents(file):
-                if isinstance(document, reading.Document):
-                    found.update(f"{r['resourceType']}/{r.get('id')}" for r in reading.resources(document.content))
+            for item in reading.read(file):
+                if isinstance(item, reading.Document):
+                    found.update(f"{r['resourceType']}/{r.get('id')}" for r in reading.resources(item.content))
+                elif isinstance(item, reading.LargeBundle):
+                    for part in item.parts():
+                        entry = part.parsed(file)[0]
+                        whole = {"resourceType": "Bundle", "entry": [entry]}
+                        found.update(f"{r['resourceType']}/{r.get('id')}" for r in reading.resources(whole))
             return found
     return None
 
 
-def _check_ndjson(
-    files: list[Path], known: Known, places: set[str] | None, seen: Callable[[int], None] | None
-) -> Iterator[Finding]:
-    """Put the lines of NDJSON files together person by person, by way of temporary files, and check each person."""
-    size = sum(file.stat().st_size * (8 if file.suffix == ".gz" else 1) for file in files)
-    heaps = min(_MOST_HEAPS, size // _HEAP + 1)
-    folder = Path(tempfile.mkdtemp(prefix="fhirsynth-validate-"))
-    others: list[Json] = []
-    try:
-        with ExitStack() as stack:
-            out = [stack.enter_context((folder / str(number)).open("wb")) for number in range(heaps)]
-            for document in chain.from_iterable(map(reading.documents, files)):
-                if isinstance(document, reading.Trouble):
-                    yield _trouble(document)
-                    continue
-                if seen:
-                    seen(1)
-                person = reading.person_of(document.content)
-                if person is None:
-                    others.append(document.content)
-                else:
-                    heap = out[zlib.crc32(person.encode()) % heaps]
-                    heap.write(orjson.dumps([person, document.content], option=orjson.OPT_APPEND_NEWLINE))
-        if others:
-            yield from _check_group(others, known, places, str(files[0].parent))
-            places = (places or set()) | {f"{r['resourceType']}/{r.get('id')}" for r in others}
-        for number in range(heaps):
-            people: dict[str, list[Json]] = defaultdict(list)
-            with (folder / str(number)).open("rb") as heap_lines:
-                for line in heap_lines:
-                    person, resource = orjson.loads(line)
-                    people[person].append(resource)
-            for resources in people.values():
-                yield from _check_group(resources, known, places, str(files[0].parent))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+# --- other processes ------------------------------------------------------------------------------
+
+_judge: Judge | None = None  # of a worker process
+
+
+def _begin(asked: Asked, places: Collection[str] | None) -> None:
+    """What a worker does first: it makes its judge, and leaves interrupts to the parent."""
+    global _judge
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _judge = Judge(make(asked), _known() if asked.engine == "builtin" else None, places)
+
+
+def _do(work: Work) -> list[Result]:
+    assert _judge is not None  # made by `_begin`
+    return list(_judge.judge(work))
+
+
+class _Workers:
+    """Judges in processes of their own."""
+
+    def __init__(self, many: int, asked: Asked, places: Collection[str] | None) -> None:
+        methods = multiprocessing.get_all_start_methods()
+        context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+        if context.get_start_method() == "forkserver":
+            context.set_forkserver_preload([__name__])  # imported once, not by every worker
+        self._ahead = many * _AHEAD
+        self._pool = ProcessPoolExecutor(many, mp_context=context, initializer=_begin, initargs=(asked, places))
+
+    def __enter__(self) -> _Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def judged(self, works: Iterable[Work]) -> Iterator[Result]:
+        """Results in the order of the works. Raises OutputError where a worker was killed."""
+        under_way: deque[Future[list[Result]]] = deque()
+        try:
+            for work in works:
+                under_way.append(self._pool.submit(_do, work))
+                if len(under_way) > self._ahead:
+                    yield from under_way.popleft().result()
+            while under_way:
+                yield from under_way.popleft().result()
+        except BrokenProcessPool:
+            raise OutputError(
+                "a worker process was killed, perhaps for want of memory; try again with fewer --workers"
+            ) from None

@@ -1,14 +1,21 @@
-"""What a check found: which rule, about whom, in which resource, where in it, and what was there."""
+"""What a check found: which rule, how grave, about whom, in which resource, where in it, what was there."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple
 
 Json = dict[str, Any]
+Severity = Literal["error", "warning", "information"]
+SEVERITIES: tuple[Severity, ...] = ("information", "warning", "error")
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong. `resource` is `Type/id`, `path` an element inside it, `file` where it was read."""
+    """One thing that is wrong, or worth knowing.
+
+    `resource` is `Type/id`, `path` the FHIRPath of an element from that resource on without its type
+    (`component[1].code`), `file` where it was read, `expected` what should have stood there.
+    """
 
     rule: str
     found: str
@@ -16,11 +23,35 @@ class Finding(NamedTuple):
     resource: str = ""
     path: str = ""
     file: str = ""
+    severity: Severity = "error"
+    expected: str = ""
+    entry: int | None = None  # in a bundle, the number of the entry whose resource it is
+
+    @property
+    def location(self) -> str:
+        """The FHIRPath of the element, beginning with the type of resource: `Observation.component[1].code`."""
+        return ".".join(part for part in (self.resource.partition("/")[0], self.path) if part)
 
     def __str__(self) -> str:
         where = ".".join(part for part in (self.resource, self.path) if part)
         about = f"person {self.person}" if self.person and self.person not in self.resource else ""
-        return ": ".join(part for part in (self.file, about, where, self.rule, self.found) if part)
+        said = f"{self.found}, expected {self.expected}" if self.expected else self.found
+        return ": ".join(part for part in (self.file, about, where, f"{self.severity} {self.rule}", said) if part)
+
+
+class Issue(NamedTuple):
+    """A finding inside one value: `path` is relative to the value that was looked at, "" is the value itself."""
+
+    path: str
+    rule: str
+    found: str
+    expected: str = ""
+    severity: Severity = "error"
+
+
+def under(prefix: str, issues: Iterable[Issue]) -> list[Issue]:
+    """Issues of an inner value as issues of the value that holds it under `prefix` (`coding[0]`, `start`)."""
+    return [issue._replace(path=f"{prefix}.{issue.path}" if issue.path else prefix) for issue in issues]
 
 
 def name_of(resource: Json) -> str:

@@ -1,0 +1,56 @@
+"""Units of measure: codes of UCUM that have the form of its grammar, with its own unit atoms and prefixes."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from fhirsynth.validation.findings import Issue
+
+if TYPE_CHECKING:
+    from lark import Lark
+
+UCUM = "http://unitsofmeasure.org"
+_MOST, _LONGEST = 20_000, 200
+_judged: dict[str, list[Issue] | None] = {}
+
+
+def check(value: Any) -> list[Issue] | None:
+    """`ucum` [warning]: the code of a Quantity in the system of UCUM is one of its units (`mm[Hg]`, not `mmHg`).
+
+    Source: the Unified Code for Units of Measure, as the library ucumvert reads it.
+    """
+    if type(value) is not dict or value.get("system") != UCUM:
+        return None
+    code = value.get("code")
+    if type(code) is not str:
+        return None
+    try:
+        return _judged[code]
+    except KeyError:
+        found = None if is_unit(code) else [Issue("code", "ucum", repr(code[:60]), "a unit of UCUM", "warning")]
+        if len(_judged) < _MOST:
+            _judged[code] = found
+        return found
+
+
+def is_unit(code: str) -> bool:
+    """Whether a text is a unit of UCUM, case-sensitive form."""
+    from lark.exceptions import LarkError
+
+    if not 0 < len(code) <= _LONGEST:
+        return False
+    try:
+        _parser().parse(code)
+    except LarkError:
+        return False
+    return True
+
+
+@cache
+def _parser() -> Lark:
+    """The parser, made when the first unit is met: its libraries take a tenth of a second to load."""
+    from ucumvert import get_ucum_parser  # type: ignore[import-untyped]
+
+    parser: Lark = get_ucum_parser()
+    return parser

@@ -1,0 +1,131 @@
+package fhirsynth.hl7;
+
+import ca.uhn.fhir.context.FhirContext;
+import ca.uhn.fhir.context.support.IValidationSupport;
+import org.hl7.fhir.common.hapi.validation.validator.FhirInstanceValidator;
+import org.hl7.fhir.common.hapi.validation.validator.WorkerContextValidationSupportAdapter;
+import org.hl7.fhir.r5.elementmodel.Element;
+import org.hl7.fhir.r5.elementmodel.Manager.FhirFormat;
+import org.hl7.fhir.r5.model.ElementDefinition;
+import org.hl7.fhir.r5.model.StructureDefinition;
+import org.hl7.fhir.r5.utils.validation.IMessagingServices;
+import org.hl7.fhir.r5.utils.validation.IResourceValidator;
+import org.hl7.fhir.r5.utils.validation.ValidatorSession;
+import org.hl7.fhir.r5.utils.validation.constants.BestPracticeWarningLevel;
+import org.hl7.fhir.r5.utils.validation.constants.IdStatus;
+import org.hl7.fhir.r5.utils.validation.constants.ReferenceValidationPolicy;
+import org.hl7.fhir.r5.utils.xver.XVerExtensionManagerOld;
+import org.hl7.fhir.utilities.i18n.I18nConstants;
+import org.hl7.fhir.utilities.validation.ValidationMessage;
+import org.hl7.fhir.utilities.validation.ValidationMessage.IssueSeverity;
+import org.hl7.fhir.validation.ValidatorSettings;
+import org.hl7.fhir.validation.instance.InstanceValidator;
+import org.hl7.fhir.validation.instance.advisor.BasePolicyAdvisorForFullValidation;
+
+import java.io.ByteArrayInputStream;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/** HL7's InstanceValidator with the settings that fit UK Core and a machine without a terminology server. */
+final class Judge {
+  /** One thing that the validator said: how grave, where, in which words, and the id of the rule or "". */
+  record Issue(String severity, String location, String message, String rule) {}
+
+  private final WorkerContextValidationSupportAdapter context;
+  private final Map<String, List<StructureDefinition>> asked = new LinkedHashMap<>();
+  private final boolean unknownProfilesAreErrors;
+
+  Judge(Serve.Start start) {
+    IValidationSupport definitions = Definitions.of(FhirContext.forR4Cached(), start.definitions());
+    context = WorkerContextValidationSupportAdapter.newVersionSpecificWorkerContextWrapper(definitions);
+    unknownProfilesAreErrors = start.unknownProfilesAreErrors();
+    for (String url : start.profiles()) {
+      StructureDefinition profile = context.fetchResource(StructureDefinition.class, url);
+      if (profile == null) {
+        throw new Definitions.Unusable("the profile " + url + " is in none of the packages");
+      }
+      asked.computeIfAbsent(profile.getType(), type -> new ArrayList<>()).add(profile);
+    }
+  }
+
+  /** What is wrong with a resource. Never throws: a resource over which the validator itself falls has an issue. */
+  List<Issue> issues(String json) {
+    List<ValidationMessage> messages = new ArrayList<>();
+    Set<Issue> issues = new LinkedHashSet<>(); // each profile that is checked says some things again
+    try {
+      InputStream input = new ByteArrayInputStream(json.getBytes(StandardCharsets.UTF_8));
+      validator().validate(null, messages, input, FhirFormat.JSON, new ArrayList<>());
+    } catch (RuntimeException | StackOverflowError e) {
+      issues.add(new Issue("fatal", "", "HL7's validator fell over this resource: " + e, "validator-failed"));
+    }
+    for (ValidationMessage message : messages) {
+      if (!I18nConstants.TERMINOLOGY_TX_BINDING_NOSOURCE.equals(message.getMessageId())) { // about the profile
+        issues.add(issue(message));
+      }
+    }
+    return List.copyOf(issues);
+  }
+
+  /** A validator for one resource: it keeps state, and is not meant to be shared by threads. */
+  private InstanceValidator validator() {
+    InstanceValidator validator = new InstanceValidator(context, new FhirInstanceValidator.NullEvaluationContext(),
+        new XVerExtensionManagerOld(context), new ValidatorSession(), new ValidatorSettings());
+    validator.setAnyExtensionsAllowed(false);
+    validator.setBestPracticeWarningLevel(BestPracticeWarningLevel.Warning); // dom-6: no narrative
+    validator.setResourceIdRule(IdStatus.OPTIONAL);
+    validator.setErrorForUnknownProfiles(unknownProfilesAreErrors);
+    validator.setUnknownCodeSystemsCauseErrors(true); // as HAPI has it; the chain of definitions has the last word
+    validator.setAssumeValidRestReferences(true); // "Practitioner/1" is a Practitioner, whether it can be found or not
+    validator.setPolicyAdvisor(new Policy());
+    return validator;
+  }
+
+  /** What to look into beyond the resource's own profiles. */
+  private final class Policy extends BasePolicyAdvisorForFullValidation {
+    Policy() {
+      super(ReferenceValidationPolicy.IGNORE, Set.of()); // nothing outside is fetched
+    }
+
+    /** A resource beside it that breaks its own profile is said there; not again wherever it is referred to. */
+    @Override
+    public boolean isSuppressMessageId(String path, String messageId) {
+      return I18nConstants.REFERENCE_REF_CANTMATCHCHOICE.equals(messageId);
+    }
+
+    /** The profiles that the user asked every resource of a type to meet. */
+    @Override
+    public List<StructureDefinition> getImpliedProfilesForResource(IResourceValidator validator, Object appContext,
+        String stackPath, ElementDefinition definition, StructureDefinition structure, Element resource, boolean valid,
+        IMessagingServices services, List<ValidationMessage> messages) {
+      return asked.getOrDefault(resource.fhirType(), List.of());
+    }
+  }
+
+  private static String text(String text) {
+    return text == null ? "" : text;
+  }
+
+  private Issue issue(ValidationMessage message) {
+    String words = text(message.getMessage());
+    String id = text(message.getMessageId());
+    if (id.isEmpty() || id.contains(" ")) { // some have their words for an id
+      id = message.getType() == null ? "" : message.getType().toCode();
+    }
+    IssueSeverity severity = message.getLevel();
+    if (id.equals(I18nConstants.VALIDATION_VAL_PROFILE_UNKNOWN)
+        || id.equals(I18nConstants.VALIDATION_VAL_PROFILE_UNKNOWN_NOT_POLICY)) {
+      severity = unknownProfilesAreErrors ? IssueSeverity.ERROR : IssueSeverity.WARNING;
+    } else if (words.startsWith(OpenValueSets.NOT_CHECKED)) {
+      id = "not-checked";
+    } else if (NotDecidable.offline(id, words)) {
+      severity = IssueSeverity.INFORMATION;
+    }
+    return new Issue(severity.toCode(), text(message.getLocation()), words, id);
+  }
+}
