@@ -21,12 +21,20 @@ _INTEGERS = ("integer", "positiveInt", "unsignedInt")
 
 
 class Change(NamedTuple):
-    """Something that could be done: where, in words, how. `sort` is what it has in common with others like it."""
+    """Something that could be done: where, in words, how.
+
+    `sort` is what it has in common with others like it: of which element or extension (`group`), and what is done.
+    """
 
     path: str
     description: str
     edit: Edit
     sort: str
+
+    @property
+    def group(self) -> str:
+        """What is changed, whatever is done to it."""
+        return self.sort.partition(" ")[0]
 
 
 def _put(steps: tuple[Step, ...], value: Any) -> Edit:
@@ -635,21 +643,22 @@ def choice(subject: Subject) -> Iterator[Change]:
     for node, item, there in pairs:
         of_same = [other for other in subject.possible(node) if other.name == item.name]
         keys, stem, element = {other.key for other in of_same}, item.name[:-3], _element(item)
-        first = () if not there else (_drop((*node.steps, item.key)),)
+        first = (_drop((*node.steps, item.key)),) if there else ()
         for kind in ("date", "string", "integer", "uri", "boolean"):
             key = stem + kind[0].upper() + kind[1:]
             if key not in keys:
-                edit = _both(*first, _put((*node.steps, key), EXAMPLES[kind]))
-                yield Change(_path(item), f"{key}, which is no type of it", edit, f"{element} type")
+                steps = (*node.steps, key)
+                edit = _both(*first, _put(steps, EXAMPLES[kind]))
+                yield Change(written(steps), "of a type that the choice has not", edit, f"{element} type")
         for other in of_same:
             if other.key == item.key or (value := subject.pool.example(other)) is None:
                 continue
+            edit = _put((*node.steps, other.key), value)
             if other.type not in other.types:
-                edit = _both(*first, _put((*node.steps, other.key), value))
-                yield Change(_path(item), f"{other.key}, which the profile excludes", edit, f"{element} excluded")
-            if there:
-                edit = _put((*node.steps, other.key), value)
-                yield Change(_path(item), f"{other.key} as well", edit, f"{element} two")
+                edit = _both(*first, edit)
+                yield Change(_path(other), "of a type that the profile excludes", edit, f"{element} excluded")
+            elif there:
+                yield Change(_path(other), f"beside {item.key}", edit, f"{element} two")
 
 
 def empty(subject: Subject) -> Iterator[Change]:

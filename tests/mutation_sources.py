@@ -97,9 +97,9 @@ class Pool:
             if (value := item.say(key)) is not None:
                 return copy.deepcopy(value)
         binding = item.say("binding") or {}
-        wanted = binding.get("max_value_set") or (binding.get("strength") == "required" and binding.get("value_set"))
-        codes = self.codes(wanted) if wanted else []
-        if wanted and not codes:
+        must = binding.get("max_value_set") or (binding.get("strength") == "required" and binding.get("value_set"))
+        codes = self.codes(must or binding.get("value_set", ""))
+        if must and not codes:
             return None
         match item.type:
             case "Reference":

@@ -19,6 +19,7 @@ from mutations import Mutation, mutations
 from fhirsynth import Population
 
 FILE = Path(__file__).with_name("mutation_verdicts.json")
+PACKAGES = Path(__file__).parent.parent.parent / "shared" / "ukcore"
 
 
 @cache
@@ -49,11 +50,12 @@ def main() -> None:
     """Ask HL7's validator, and keep what it says."""
     from fhirsynth.validation.hl7 import Hl7Engine
 
-    answers = Hl7Engine(threads=2).check_many(mutation.resource for mutation in all_mutations())
-    verdicts = {
-        mutation.fingerprint: any(finding.severity == "error" for finding in found)
-        for mutation, found in zip(all_mutations(), answers, strict=True)
-    }
+    with Hl7Engine(packages=[PACKAGES] if PACKAGES.is_dir() else (), threads=2) as engine:
+        answers = engine.check_many(mutation.resource for mutation in all_mutations())
+        verdicts = {
+            mutation.fingerprint: any(finding.severity == "error" for finding in found)
+            for mutation, found in zip(all_mutations(), answers, strict=True)
+        }
     write(verdicts)
     print(f"{len(verdicts)} mutations, {sum(verdicts.values())} with an error, in {FILE}")
 

@@ -19,21 +19,21 @@ from definitions import Json
 from mutation_kinds import KINDS, Change, of_bundle, of_bundle_neutral, transaction
 from mutation_sources import Pool, Subject
 
-#: How many mutations of a kind are taken for each profile.
+#: How many mutations of a kind are taken for each profile; half a one is one for every second profile.
 QUOTAS = {
-    "required": 2,
+    "required": 1.5,
     "too-many": 1,
     "json-type": 1,
     "required-code": 1,
-    "code-system": 1,
-    "slice": 1,
-    "fixed": 1,
+    "code-system": 0.5,
+    "slice": 3,
+    "fixed": 2,
     "invariant": 2,
-    "contained": 1,
-    "narrative": 1,
-    "extension": 1,
+    "contained": 0.5,
+    "narrative": 0.5,
+    "extension": 1,  # and two of each extension that the resources have
     "unknown": 1,
-    "primitive": 2,
+    "primitive": 1.5,
     "reference": 1,
     "choice": 1,
     "empty": 1,
@@ -65,9 +65,10 @@ class Mutation(NamedTuple):
 def mutations(pool: Pool, seed: int = 1) -> Iterator[Mutation]:
     """Mutations of all profiles in a pool; the same for the same pool and seed."""
     used: Counter[str] = Counter()
-    for subjects in pool.subjects():
+    for number, subjects in enumerate(pool.subjects()):
         for kind, changes in KINDS.items():
-            yield from _chosen(kind, changes, subjects, QUOTAS[kind], used, seed)
+            quota = int(QUOTAS[kind] * (number + 1)) - int(QUOTAS[kind] * number)
+            yield from _chosen(kind, changes, subjects, quota, used, seed)
     yield from _of_bundles(pool, seed)
 
 
@@ -86,10 +87,16 @@ def _chosen(
             found.setdefault((change.path, change.description), (subject, change))
     candidates = list(found.values())
     random.Random(f"{seed} {profile} {kind}").shuffle(candidates)
+    if kind == "extension":
+        quota = 2 * len({change.group for _, change in candidates})
+
+    def so_far(place: int) -> tuple[int, int]:
+        change = candidates[place][1]
+        return used[f"{kind} {change.group}"], used[f"{kind} {change.sort}"]
+
     for _ in range(min(quota, len(candidates))):
-        place = min(range(len(candidates)), key=lambda n: used[f"{kind} {candidates[n][1].sort}"])
-        subject, change = candidates.pop(place)
-        used[f"{kind} {change.sort}"] += 1
+        subject, change = candidates.pop(min(range(len(candidates)), key=so_far))
+        used.update({f"{kind} {change.group}", f"{kind} {change.sort}"})
         yield _done(kind, profile, subject.resource, change)
 
 

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from fhirsynth.errors import InputError
 from fhirsynth.validation.engine import Validator
+from fhirsynth.validation.engine.elements import Element
 
 Json = dict[str, Any]
 MINE = "https://example.org/fhir/StructureDefinition/"
@@ -54,9 +57,9 @@ def found(validator: Validator, resource: Json, *, grave: bool = True) -> set[tu
         (patient(gender="woman"), {("binding", "gender")}),
         (patient(gender=""), {("primitive", "gender")}),
         (patient(id="a_b"), {("primitive", "id")}),
-        (patient(multipleBirthInteger=2.5), {("json-type", "multipleBirthInteger")}),
+        (patient(multipleBirthInteger=2.5), {("json-type", "multipleBirth.ofType(integer)")}),
         (patient(deceasedString="yes"), {("unknown-element", "deceasedString")}),
-        (patient(deceasedBoolean=True, deceasedDateTime="2020"), {("max", "deceasedBoolean")}),
+        (patient(deceasedBoolean=True, deceasedDateTime="2020"), {("max", "deceased.ofType(boolean)")}),
         (patient(contact=[{"gender": "male"}]), {("pat-1", "contact[0]")}),
         (patient(telecom=[{"value": "1"}]), {("cpt-2", "telecom[0]")}),
         (patient(link=[{"type": "refer"}]), {("min", "link[0].other")}),
@@ -68,7 +71,7 @@ def found(validator: Validator, resource: Json, *, grave: bool = True) -> set[tu
         (observation(), set()),
         (observation(status=None), {("json-type", "status")}),
         ({"resourceType": "Observation", "status": "final"}, {("min", "code")}),
-        (observation(valueQuantity={"value": "5"}), {("json-type", "valueQuantity.value")}),
+        (observation(valueQuantity={"value": "5"}), {("json-type", "value.ofType(Quantity).value")}),
         (observation(valueDate="2020-01-01"), {("unknown-element", "valueDate")}),
         (observation(component=[{"valueInteger": 1}]), {("min", "component[0].code")}),
         (observation(component=[{"code": {"text": "x"}, "referenceRange": [{}]}]),
@@ -93,7 +96,7 @@ def test_primitive_with_its_extension_beside_it(plain: Validator) -> None:
     assert found(plain, uneven) == set()
     assert ("json-type", "name[0].given") in found(plain, uneven, grave=False)
     wrong = {"extension": [{"url": absent["extension"][0]["url"], "valueCode": "lost"}]}
-    assert found(plain, patient(_birthDate=wrong)) == {("binding", "birthDate.extension[0].valueCode")}
+    assert found(plain, patient(_birthDate=wrong)) == {("binding", "birthDate.extension[0].value.ofType(code)")}
     assert found(plain, patient(_birthDate={"value": "x"})) == {("unknown-element", "birthDate.value")}
 
 
@@ -104,7 +107,9 @@ def test_extension_where_it_may_not_stand(plain: Validator) -> None:
         ("extension-context", "name[0].extension[0]")
     }
     assert found(plain, observation(extension=[place])) == {("extension-context", "extension[0]")}
-    assert found(plain, patient(extension=[{**place, "valueString": "Leeds"}])) >= {("max", "extension[0].valueString")}
+    assert found(plain, patient(extension=[{**place, "valueString": "Leeds"}])) >= {
+        ("max", "extension[0].value.ofType(string)")
+    }
     assert found(plain, patient(extension=[{"url": place["url"]}])) >= {("min", "extension[0].value")}
     assert found(plain, patient(extension=[{"valueString": "x"}])) == {("min", "extension[0].url")}
     assert found(plain, patient(extension=[{**place, "url": place["url"] + "x"}])) == {
@@ -175,7 +180,9 @@ def test_closed_slicing(tmp_path: Path) -> None:
     assert found(validator, observation(component=[b])) == {("slice-min", "component")}
     assert found(validator, observation(component=[a, a])) == {("slice-max", "component")}
     assert found(validator, observation(component=[a, c])) == {("slicing", "component[1]")}
-    assert found(validator, observation(component=[{**a, "valueString": "x"}])) >= {("max", "component[0].valueString")}
+    assert found(validator, observation(component=[{**a, "valueString": "x"}])) >= {
+        ("max", "component[0].value.ofType(string)")
+    }
     del a["valueInteger"]
     assert found(validator, observation(component=[a])) == {("min", "component[0].value")}
     assert found(validator, observation()) == {("slice-min", "component")}
@@ -216,8 +223,10 @@ def test_slices_of_a_choice_and_nested_slices(tmp_path: Path) -> None:
         '"Observation.code.coding:loinc.code" = { fixed = "8480-6" }',
     )
     assert found(validator, observation(valueQuantity={"value": 1, "unit": "kg"})) == set()
-    assert found(validator, observation(valueQuantity={"value": 1, "unit": "g"})) == {("fixed", "valueQuantity.unit")}
-    assert found(validator, observation(valueString="1 kg")) == {("min", "valueQuantity")}
+    assert found(validator, observation(valueQuantity={"value": 1, "unit": "g"})) == {
+        ("fixed", "value.ofType(Quantity).unit")
+    }
+    assert found(validator, observation(valueString="1 kg")) == {("min", "value.ofType(Quantity)")}
     weight = {"value": 1, "unit": "kg"}
     assert found(validator, observation(valueQuantity=weight, code={"text": "x"})) >= {("min", "code.coding")}
     other = {"coding": [{"system": "http://loinc.org", "code": "1"}, {"system": "http://example.org"}]}
@@ -282,3 +291,65 @@ def test_extensions_nested_beyond_what_can_be_checked(plain: Validator) -> None:
         holder = holder["extension"][0]
     holder["valueString"] = "x"
     assert {f.rule for f in plain.check(resource) if f.severity == "error"} <= {"nesting"}
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+_TYPES = ("Patient", "Observation", "Bundle", "Encounter", "Composition", "MedicationRequest", "Parameters", "Timing")
+
+
+@settings(max_examples=4000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    kind=st.sampled_from(_TYPES) | st.text(max_size=5), resource=st.dictionaries(st.text(max_size=8), _JSON, max_size=6)
+)
+def test_any_json_is_judged_without_a_crash(plain: Validator, kind: str, resource: Json) -> None:
+    for finding in plain.check({**resource, "resourceType": kind}):
+        assert finding.severity in ("error", "warning", "information")
+
+
+def _grown(draw: st.DrawFn, validator: Validator, kind: str, depth: int) -> Any:
+    """A value of a FHIR type whose elements are drawn from its definition, now and then with another form."""
+    if draw(st.integers(0, 11)) == 0:
+        return draw(_JSON)
+    structure = validator.library.base(kind)
+    if structure is None or structure.kind == "primitive-type" or depth == 0:
+        return draw(
+            st.sampled_from(["", "x", "2020-02-30", "http://snomed.info/sct", "#a", "Patient/1", 1, 1.5, True, None])
+        )
+    return _held(draw, validator, structure.root, depth)
+
+
+def _held(draw: st.DrawFn, validator: Validator, element: Element, depth: int) -> Json:
+    made: Json = {}
+    children = list(element.children.values())
+    for child in draw(st.lists(st.sampled_from(children), max_size=4)) if children else ():
+        kind = draw(st.sampled_from(child.types or ("string",)))
+        name = child.name.replace("[x]", kind[:1].upper() + kind[1:])
+        value = _held(draw, validator, child, depth - 1) if child.children else _grown(draw, validator, kind, depth - 1)
+        made[draw(st.sampled_from([name, name, name, f"_{name}"]))] = [value] if (child.max or 1) > 1 else value
+    return made
+
+
+@st.composite
+def _resources(draw: st.DrawFn) -> Json:
+    kind = draw(st.sampled_from(_TYPES[:-1]))
+    profiles = {"Bundle": "UKCore-Bundle", "Parameters": "Parameters"}.get(kind, f"UKCore-{kind}")
+    structure = _FUZZED.library.base(kind)
+    assert structure is not None
+    made = _held(draw, _FUZZED, structure.root, 4)
+    if draw(st.booleans()):
+        made["meta"] = {"profile": [f"https://fhir.hl7.org.uk/StructureDefinition/{profiles}"]}
+    return {**made, "resourceType": kind}
+
+
+_FUZZED = Validator(minimum="information")
+
+
+@settings(max_examples=6000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(resource=_resources())
+def test_resources_of_any_content_are_judged_without_a_crash(resource: Json) -> None:
+    for finding in _FUZZED.check(resource):
+        assert finding.rule and finding.severity in ("error", "warning", "information")

@@ -23,6 +23,9 @@ from fhirsynth.validation.findings import Finding, Json
 
 EXAMPLES = Path(__file__).parent.parent.parent / "shared" / "ukcore" / "ukcore-stu3dev-examples-json.tgz"
 AGREEMENT = 0.99
+#: Findings in a bundle have the path inside the resource.
+_INSIDE = re.compile(r"^entry\[\d+\]\.resource\.?")
+_OF_TYPE = re.compile(r"(\w+)\.ofType\((\w+)\)")
 
 
 class Difference(NamedTuple):
@@ -53,6 +56,13 @@ DIFFERENCES = (
         "builtin",
         "A PUT without a resource updates nothing: HTTP's PUT needs a body, though no invariant of Bundle says so.",
     ),
+    Difference(
+        "fixed",
+        r"identifier\[0\]\.system",
+        "in capitals",
+        "hl7",
+        "HL7's validator takes a URI whose scheme is in capitals for a relative one. Schemes have no case (RFC 3986).",
+    ),
 )
 
 
@@ -64,10 +74,16 @@ class Defect(NamedTuple):
     why: str
 
 
+_NO_TYPE = "a reference that is a bare id"
 DEFECTS = {
     "Extension-UKCore-ConditionEpisode-Example": Defect("max", True, "two values of one extension"),
     "Extension-UKCore-RecordingSetting-Example": Defect("extension-unknown", True, "URL misspelt RcordingSetting"),
-    "UKCore-Bundle-NEWS2Observations-Example": Defect("bundle-full-url", True, "relative URLs as fullUrl"),
+    "UKCore-Bundle-NEWS2Observations-Example": Defect("bundle-addresses-agree", True, "relative URLs as fullUrl"),
+    "UKCore-MedicationDispense-Amoxicillin-Example": Defect("reference-form", False, _NO_TYPE),
+    "UKCore-MedicationDispense-CiprofloxacinIV-Example": Defect("reference-form", False, _NO_TYPE),
+    "UKCore-MedicationDispense-CiprofloxacinOral-Example": Defect("reference-form", False, _NO_TYPE),
+    "UKCore-Patient-BabyPatient-Example": Defect("nhs-number", False, "an NHS number with a wrong check digit"),
+    "UKCore-Provenance-RARecordConsent-Example": Defect("reference-form", False, "a URL in the place of an id"),
 }
 
 
@@ -92,7 +108,9 @@ def errors(validator: Validator, resource: Json) -> list[Finding]:
     found = validator.check(resource)
     if resource.get("resourceType") == "Bundle":
         entries = resource.get("entry")
-        inner = [entry.get("resource") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+        inner = (
+            [entry.get("resource") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+        )
         found += check_group([item for item in inner if isinstance(item, dict)], bundle=resource)
     return [finding for finding in found if finding.severity == "error"]
 
@@ -104,7 +122,7 @@ def test_mutations_are_many_and_of_everything() -> None:
     assert set(kinds) == {*KINDS, "bundle"}
     assert min(kinds.values()) >= 15, kinds
     assert len(profiles) >= 40
-    assert min(profiles.values()) >= 12, profiles
+    assert min(profiles.values()) >= 10, profiles
     assert len({mutation.fingerprint for mutation in all_mutations()}) == len(all_mutations())
 
 
@@ -112,7 +130,9 @@ def test_the_two_validators_agree(official: dict[str, bool], builtin: Validator)
     """Every difference is one that the table explains, and there are few."""
     found = [m for m in all_mutations() if bool(errors(builtin, m.resource)) != official[m.fingerprint]]
     _explained(found, official)
-    assert len(found) <= (1 - AGREEMENT) * len(all_mutations()), f"{len(found)} of {len(all_mutations())} judged differently"
+    assert len(found) <= (1 - AGREEMENT) * len(all_mutations()), (
+        f"{len(found)} of {len(all_mutations())} judged differently"
+    )
 
 
 def test_kept_verdicts_are_those_of_today(official: dict[str, bool]) -> None:
@@ -137,18 +157,21 @@ def test_every_mutation_that_hl7_finds_is_found_where_it_is(builtin: Validator) 
         found += bool(wrong)
         if wrong and not any(_at(finding, mutation) for finding in wrong):
             elsewhere.append(f"{mutation}\n    found {wrong[0]}")
-    assert len(elsewhere) <= 0.05 * found, "\n".join(elsewhere)
+    assert len(elsewhere) <= 0.01 * found, "\n".join(elsewhere)
 
 
 def _at(finding: Finding, mutation: Mutation) -> bool:
-    path = finding.path
-    if mutation.resource["resourceType"] == "Bundle" and mutation.kind != "bundle":
-        path = re.sub(r"^entry\[0\]\.resource\.", "", path)
-    return path.startswith(mutation.path) or mutation.path.startswith(path)
+    found = _OF_TYPE.sub(lambda match: match[1] + match[2][0].upper() + match[2][1:], _INSIDE.sub("", finding.path))
+    changed = _INSIDE.sub("", mutation.path)
+    if mutation.description.startswith("beside"):
+        changed = changed.rpartition(".")[0]  # either of two values may be the one too many
+    return found.startswith(changed) or changed.startswith(found)
 
 
 def test_nothing_is_found_in_what_was_not_broken(builtin: Validator) -> None:
-    alarms = [f"{m}: {found[0]}" for m in all_mutations() if m.kind == "neutral" and (found := errors(builtin, m.resource))]
+    alarms = [
+        f"{m}: {found[0]}" for m in all_mutations() if m.kind == "neutral" and (found := errors(builtin, m.resource))
+    ]
     assert not alarms, "\n".join(alarms)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make rule files for `validate`.")
+app = typer.Typer(rich_markup_mode=None, help="Make rule files for `validate`.")
 
 
 @app.callback()
@@ -32,6 +32,6 @@ def compile_(
     for done in releases.compile_packages(package, out, release):
         counts = ", ".join(f"{done.count(folder):,} {folder}" for folder in releases.FOLDERS)
         name = f"{done.package.name} {done.package.version}".strip()
-        typer.echo(f"{name}: {counts} in {out / done.release}", err=True)
+        typer.echo(f"{name}: {counts} in {out / done.release}")
         for url in done.missing:
-            typer.echo(f"  not at hand, so not checked: {url}", err=True)
+            typer.echo(f"  not at hand, so not checked: {url}")

@@ -270,6 +270,7 @@ def _whole(file: Path, stream: Stream) -> Iterator[Document | LargeBundle | Trou
     if len(data) > LARGE and data.lstrip().startswith(b"{"):
         bundle = LargeBundle(file, lambda: _opened(file))
         if bundle.is_bundle:
+            del data
             yield bundle
             return
         if bundle.kind is None and any(trouble.rule == "readable" for trouble in bundle.troubles):
@@ -300,7 +301,8 @@ def _resource(file: Path, data: bytes, at: Place, line: int | None) -> Iterator[
         said = f"an array of {len(content)}"
         if len(good) < len(content):
             said += f", {len(content) - len(good)} of them no resource"
-        yield Trouble(file, *at, said, "one resource: put several into a Bundle, or one a line into NDJSON", "array")
+        expected = "one resource: put several into a Bundle, or one a line into NDJSON"
+        yield Trouble(file, *at, said, expected, "array" if good else "readable")
         yield from (Document(file, line, item) for item in good)
     elif _is_resource(content):
         yield Document(file, line, content)

@@ -108,7 +108,7 @@ class LargeBundle:
 class _BrokenError(Exception):
     """The text cannot be followed further: what was found, what was expected."""
 
-    def __init__(self, found: str, expected: str = "JSON") -> None:
+    def __init__(self, found: str, expected: str = "") -> None:
         super().__init__(found)
         self.found, self.expected = found, expected
 

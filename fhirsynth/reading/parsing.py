@@ -31,6 +31,7 @@ LARGEST = 256 << 20
 DEEPEST = 254
 #: What gzip raises over a file that is damaged or cut off.
 DAMAGED = (gzip.BadGzipFile, EOFError, zlib.error)
+_CHUNK = 1 << 20  # read1 makes room for as many bytes as it is asked for
 _SHOWN = 30  # characters of a text that a message shows
 
 _ONCE = "each key once in an object: the last is read"
@@ -54,6 +55,7 @@ _OTHERS = (
     (b"PAR1", "a Parquet file"),
 )
 _BRACKETS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\]]', re.S)
+_SPACED = re.compile(rb'"[ \t\r\n]++:')
 _CONTINUED = bytes(range(0x80, 0xC0))  # the bytes of a UTF-8 character after its first
 
 
@@ -105,8 +107,8 @@ def parse(data: bytes, file: Path, at: Place = START) -> tuple[Any, list[Trouble
         written = orjson.dumps(content)
     except orjson.JSONEncodeError:
         return None, [*troubles, _too_deep(data, file, at)]
-    if data.count(b'":') != written.count(b'":') and (twice := list(_keys_twice(data))):
-        for path, key in twice:
+    if _keys(data) != _keys(written):
+        for path, key in _keys_twice(data):
             said = f"the key {key!r} more than once"
             line = at.line if at != START else None  # where the resource begins, which is not where the key is
             troubles.append(Trouble(file, line, None, said, _ONCE, "duplicate-key", path=path))
@@ -118,7 +120,7 @@ def up_to(stream: Stream, size: int) -> tuple[bytes, Exception | None]:
     found: list[bytes] = []
     try:
         # `read` would lose what was unpacked before the damage.
-        while size > 0 and (chunk := stream.read1(size)):
+        while size > 0 and (chunk := stream.read1(min(size, _CHUNK))):
             found.append(chunk)
             size -= len(chunk)
     except DAMAGED as error:
@@ -172,7 +174,7 @@ def _why(data: bytes, error: orjson.JSONDecodeError, file: Path, at: Place) -> T
     if "after document" in error.msg and text[error.pos :].lstrip().startswith("{"):
         said = f"another resource after the first, {found}"
         return Trouble(file, *place, said, "one resource; if there is one a line, name the file *.ndjson")
-    return Trouble(file, *place, f"not valid JSON, {error.msg}: {found}", "JSON")
+    return Trouble(file, *place, f"not valid JSON, {error.msg}: {found}")
 
 
 def _shown(text: str) -> str:
@@ -211,6 +213,11 @@ def _too_deep(data: bytes, file: Path, at: Place) -> Trouble:
             depth -= 1
     place = at.after(data[:where])
     return Trouble(file, *place, f"objects and arrays {deepest} levels deep", f"at most {DEEPEST} levels")
+
+
+def _keys(text: bytes) -> int:
+    """How many keys there are in JSON, and quotes with a colon in its strings: alike in what is read and written."""
+    return text.count(b'":') + len(_SPACED.findall(text))
 
 
 class _Twice(dict[str, Any]):

@@ -1,14 +1,16 @@
-"""What is wrong with FHIR resources: rules of sense, of structure, and of UK Core profiles.
+"""What is wrong with FHIR resources: base R4, UK Core profiles, what no profile says, and medical sense.
 
-from fhirsynth.validation import check_path
+from fhirsynth.validation import Validator, check_path
 
-for finding in check_path(Path("out")):
+for finding in check_path(Path("out")):  # files and folders, whole lives
+    print(finding)
+for finding in Validator(release="stu3").check(resource):  # one resource or bundle in memory
     print(finding)
 """
 
+from fhirsynth.validation.engine import Validator
 from fhirsynth.validation.files import check_bundle, check_path
 from fhirsynth.validation.findings import Finding
-from fhirsynth.validation.profiles import check
 from fhirsynth.validation.rules_of_sense import Known
 
-__all__ = ["Finding", "Known", "check", "check_bundle", "check_path"]
+__all__ = ["Finding", "Known", "Validator", "check_bundle", "check_path"]

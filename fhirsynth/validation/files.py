@@ -10,11 +10,12 @@ are at hand at a time, and what must be put together by person goes by way of te
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import signal
 import tempfile
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, ExitStack
@@ -63,7 +64,7 @@ def check_path(path: Path, seen: Callable[[int], None] | None = None) -> Iterato
 
 def check_paths(
     paths: Sequence[Path], asked: Asked = _ASKED, *, workers: int = 1, progress: Progress | None = None
-) -> Iterator[Finding]:
+) -> Generator[Finding, None, None]:
     """Everything that is wrong in files and folders, file by file; `-` is standard input.
 
     An engine that takes many resources at once has `workers` threads of its own; the others run in as many
@@ -176,6 +177,7 @@ _judge: Judge | None = None  # of a worker process
 def _begin(asked: Asked, places: Collection[str] | None) -> None:
     """What a worker does first: it makes its judge, and leaves interrupts to the parent."""
     global _judge
+    gc.set_threshold(100_000, 50, 50)  # what is read holds no cycles
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _judge = Judge(make(asked), _known() if asked.engine == "builtin" else None, places)
 

@@ -50,8 +50,16 @@ class Issue(NamedTuple):
 
 
 def under(prefix: str, issues: Iterable[Issue]) -> list[Issue]:
-    """Issues of an inner value as issues of the value that holds it under `prefix` (`coding[0]`, `start`)."""
-    return [issue._replace(path=f"{prefix}.{issue.path}" if issue.path else prefix) for issue in issues]
+    """Issues of an inner value as issues of the value that holds it under `prefix` (`coding`, `coding[0]`).
+
+    A path that begins with an index, as that of an item of a list, goes on without a dot.
+    """
+    found = []
+    for issue in issues:
+        path = issue.path
+        joined = f"{prefix}{path}" if path.startswith("[") else f"{prefix}.{path}" if path else prefix
+        found.append(issue._replace(path=joined))
+    return found
 
 
 def name_of(resource: Json) -> str:

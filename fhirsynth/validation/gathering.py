@@ -18,7 +18,7 @@ from fhirsynth import reading
 from fhirsynth.validation.findings import Json, name_of
 
 #: Bytes of text that are put together in memory at once.
-_HEAP = 16 << 20
+_HEAP = 8 << 20
 _MOST_HEAPS = 200  # files open at once
 _REFERENCE = re.compile(rb'"reference"\s*:\s*"((?:[^"\\]|\\/)+)"')
 _BY_NAME = "SELECT name, url, kind FROM resource WHERE name = ? LIMIT 1"
@@ -111,9 +111,10 @@ class Index:
         self._base.execute("BEGIN")
 
     def add(self, resource: Json, url: Any, batch: int = 0) -> tuple[bool, bool]:
-        """Note a resource, and whether its id and its address were those of one of another batch.
+        """Note a resource, and whether its id, or its address, is that of one of another batch.
 
-        Two versions of one resource, or those of two servers, may share an id.
+        Two versions of one resource, or those of two servers, may share an id; where the address is the same too,
+        it is the address that is told.
         """
         name = name_of(resource) if isinstance(resource.get("id"), str) else None
         url = url if isinstance(url, str) else None
@@ -126,7 +127,7 @@ class Index:
                 "SELECT url, batch FROM resource WHERE name = ? AND version = ?", (name, version)
             ):
                 other_server = other.removesuffix(f"/{name}") if other and other.endswith(f"/{name}") else ""
-                same_id = same_id or (other_batch != batch and other_server == server)
+                same_id = same_id or (other_batch != batch and other_server == server and (url is None or other != url))
         if url is not None:
             same_url = any(
                 other_batch != batch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -228,7 +229,7 @@ def settled(findings: Iterable[Finding], piece: Piece) -> list[Finding]:
     """
     whole = not isinstance(piece.work, Entries | Frame)
     found = []
-    entries: dict[str, int] | None = None
+    where: _Where | None = None
     for finding in findings:
         finding = finding._replace(file=finding.file or piece.file)
         if piece.content["resourceType"] != "Bundle":
@@ -236,9 +237,8 @@ def settled(findings: Iterable[Finding], piece: Piece) -> list[Finding]:
             continue
         finding, about = _in_bundle(finding, piece.content)
         if finding.entry is None and about is None and finding.resource != name_of(piece.content):
-            if entries is None:
-                entries = _entries_by_name(piece)
-            finding = finding._replace(entry=entries.get(finding.resource))
+            where = where or _Where(_entry_names(piece.content))
+            finding = finding._replace(entry=where.of(finding))
         if whole:
             found.append(finding)
         elif isinstance(piece.work, Frame):
@@ -271,28 +271,45 @@ def _in_bundle(finding: Finding, content: Json) -> tuple[Finding, int | None]:
     return finding._replace(resource=own), int(match[1])
 
 
-def _entries_by_name(piece: Piece) -> dict[str, int]:
-    """The first entry of each name."""
-    found: dict[str, int] = {}
-    for place, entry in enumerate(as_list(piece.content.get("entry"))):
+class _Where:
+    """Where the resources of a name are; those that have the same name are told apart by the order of findings."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._places: dict[str, list[int]] = {}
+        self._told: Counter[str] = Counter()
+        for place, name in enumerate(names):
+            self._places.setdefault(name, []).append(place)
+
+    def of(self, finding: Finding) -> int | None:
+        """The place of the resource that a finding is about."""
+        places = self._places.get(finding.resource)
+        if places is None or finding.rule != "ids-are-unique":
+            return places[0] if places else None
+        # A resource without an id is told each time, one whose id was there before from the second on.
+        self._told[finding.resource] += 1
+        number = self._told[finding.resource] - finding.resource.endswith("/?")
+        return places[min(number, len(places) - 1)]
+
+
+def _entry_names(content: Json) -> Iterator[str]:
+    for entry in as_list(content.get("entry")):
         resource = entry.get("resource") if isinstance(entry, dict) else None
-        if isinstance(resource, dict):
-            found.setdefault(name_of(resource), place)
-    return found
+        yield name_of(resource) if isinstance(resource, dict) else ""
 
 
 def _at(findings: Iterable[Finding], kept: list[Kept], *, lines: bool) -> list[Finding]:
     """Findings over resources that were put together, each with where its resource was read."""
-    places = {name_of(item.resource): item for item in reversed(kept)}
+    where = _Where(name_of(item.resource) for item in kept)
     person = reading.person_of(kept[0].resource) or ""
     found = []
     for finding in findings:
-        item = places.get(finding.resource, kept[0])
+        place = where.of(finding)
+        item = kept[place or 0]
         found.append(
             finding._replace(
                 person=finding.person or person,
                 file=place_of(Path(item.file), item.place if lines else None),
-                entry=None if lines or finding.resource not in places else item.place,
+                entry=None if lines or place is None else item.place,
             )
         )
     return found

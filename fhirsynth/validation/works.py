@@ -190,9 +190,9 @@ class Works:
         """A large bundle is gone through twice: for the names in it, then to be judged some entries at a time."""
         file, frame = bundle.file, bundle.frame
         heaps, names = Heaps(self._folder, bundle.size), Index(new_file(self._folder))
-        found: list[Finding] = []
         first: list[Any] = []
         for batch, parts in enumerate(_together(bundle.parts())):
+            found: list[Finding] = []
             for part in parts:
                 entry = part.parsed(file)[0]
                 if part.number == 0:
@@ -203,13 +203,15 @@ class Works:
                 found += self._twice(names, entry, part.number, batch, bundle)
                 if self._gather and reading.person_of(resource) is not None:
                     heaps.add(resource, file, part.number)
+            if found:
+                yield Told(found)
         names.close()
         heaps.close()
         yield Frame(file, {**frame, "entry": first} if first else frame)
         for parts in _together(bundle.parts()):
             yield Entries(file, frame, parts, names.path)
-        if found or bundle.troubles:
-            yield Told([*found, *map(told, bundle.troubles)])
+        if bundle.troubles:
+            yield Told(list(map(told, bundle.troubles)))
         for heap in heaps.people:
             yield People(heap, False)
 
@@ -221,15 +223,16 @@ class Works:
         resource, url, kind = entry["resource"], entry.get("fullUrl"), bundle.frame.get("type")
         request = entry.get("request")
         posted = isinstance(request, dict) and request.get("method") == "POST"
-        same_id, same_url = names.add(resource, url, batch)
-        if kind == "history" or not self._gather:
+        same_id, same_url = names.add(resource, url, batch if self._gather else number)
+        if kind == "history":
             return
         file, name = str(bundle.file), name_of(resource)
-        if same_id and not posted and kind != "batch":
+        if same_id and self._gather and not posted and kind != "batch":
             yield Finding("ids-are-unique", "the id is there twice", "", name, "id", file, entry=number)
         if same_url:
+            rule = "bundle-addresses-agree" if self._gather else "bdl-7"
             said, path = f"{url}, as in another entry", f"entry[{number}].fullUrl"
-            yield Finding("bundle-addresses-agree", said, "", name_of(bundle.frame), path, file)
+            yield Finding(rule, said, "", name_of(bundle.frame), path, file)
 
 
 def told(trouble: Trouble, content: Json | None = None) -> Finding:

@@ -23,6 +23,7 @@ OF_TYPE: dict[str, tuple[Callable[[Any], list[Issue] | None], ...]] = {
     "Identifier": (identifiers.check,),
     "Narrative": (narrative.check,),
     "Reference": (references.check,),
-    **dict.fromkeys(("Age", "Count", "Distance", "Duration", "Quantity", "SimpleQuantity"), (units.check,)),
+    "Quantity": (units.of_quantity,),
+    **dict.fromkeys(("Age", "Count", "Distance", "Duration"), (units.of_amount,)),
     **{kind: (rule,) for kind, rule in dates.RULES.items()},
 }

@@ -150,7 +150,8 @@ def bundle_addresses_agree(content: Json) -> Iterator[Finding]:
     """`bundle-addresses-agree` [error]: each entry's addresses are those of its resource, and no other entry's.
 
     A `fullUrl` is absolute, and ends in `Type/id` where it is a server's; it is missing in transactions and batches
-    only. What is put (PUT) goes to `Type/id`, what is created (POST) to `Type`.
+    only, of resources without relative references, which are read against it. What is put (PUT) goes to `Type/id`,
+    what is created (POST) to `Type`.
     Source: FHIR R4, bundle.html ("Resource URL & Uniqueness rules") and http.html#transaction.
     """
     kind, bundle, seen = content.get("type"), name_of(content), set()
@@ -180,7 +181,9 @@ def bundle_addresses_agree(content: Json) -> Iterator[Finding]:
 def _full_url(url: Any, resource: Json, kind: Any) -> Iterator[tuple[str, str, str]]:
     name = name_of(resource)
     if url is None:
-        if kind not in ("transaction", "batch", "transaction-response", "batch-response"):
+        if kind not in ("transaction", "batch", "transaction-response", "batch-response") or _refers_to_beside(
+            resource
+        ):
             yield "there is no fullUrl", "the URL that the resource is known by", "fullUrl"
         return
     if not isinstance(url, str):
@@ -196,6 +199,13 @@ def _full_url(url: Any, resource: Json, kind: Any) -> Iterator[tuple[str, str, s
             yield f"fullUrl is {url}, and the resource has no id", "an id", "fullUrl"
     elif f"{match[1]}/{match[2]}" != name:
         yield f"fullUrl is {url}", f"an URL that ends in /{name}", "fullUrl"
+
+
+def _refers_to_beside(resource: Json) -> bool:
+    """Whether a resource has a relative reference, such as `Patient/1`."""
+    return any(
+        ":" not in reference and not reference.startswith("#") for reference, _ in _gathered(resource).references
+    )
 
 
 def _request(entry: Json, resource: Json, method: str | None) -> Iterator[tuple[str, str, str]]:

@@ -232,14 +232,14 @@ def _element_faults(name: str, element: etree._Element, names: list[str], texts:
             yield f"the attribute {attribute.rpartition('}')[2]} of {name}"
         elif attribute in ("href", "src") and (wrong := _link_fault(str(value), attribute)):
             yield f"{attribute} {str(value)[:60]!r}, {wrong}"
+    if name in _EMPTY and (len(element) or _is_text(element.text)):
+        yield f"{name} with something in it"
     if not names:
         return
     parent = names[-1]
     if parent in _CHILDREN and name not in _CHILDREN[parent]:
         yield f"{name} in {parent}"
     if name in _PARENTS and parent not in _PARENTS[name]:
-        yield f"{name} in {parent}"
-    if parent in _EMPTY:
         yield f"{name} in {parent}"
     if texts:
         if name in _BLOCKS:

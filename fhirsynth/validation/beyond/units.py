@@ -15,23 +15,27 @@ _MOST, _LONGEST = 20_000, 200
 _judged: dict[str, list[Issue] | None] = {}
 
 
-def check(value: Any) -> list[Issue] | None:
-    """`ucum` [warning]: the code of a Quantity in the system of UCUM is one of its units (`mm[Hg]`, not `mmHg`).
+def of_quantity(value: Any) -> list[Issue] | None:
+    """`ucum` [error]: the code of a Quantity in the system of UCUM is one of its units (`mm[Hg]`, not `mmHg`).
 
     Source: the Unified Code for Units of Measure, as the library ucumvert reads it.
     """
-    if type(value) is not dict or value.get("system") != UCUM:
-        return None
-    code = value.get("code")
+    code = value.get("code") if type(value) is dict and value.get("system") == UCUM else None
     if type(code) is not str:
         return None
     try:
         return _judged[code]
     except KeyError:
-        found = None if is_unit(code) else [Issue("code", "ucum", repr(code[:60]), "a unit of UCUM", "warning")]
+        found = None if is_unit(code) else [Issue("code", "ucum", repr(code[:60]), "a unit of UCUM")]
         if len(_judged) < _MOST:
             _judged[code] = found
         return found
+
+
+def of_amount(value: Any) -> list[Issue] | None:
+    """`ucum` [warning] for an Age, Count, Distance or Duration, whose units HL7's validator leaves alone."""
+    found = of_quantity(value)
+    return found and [issue._replace(severity="warning") for issue in found]
 
 
 def is_unit(code: str) -> bool:

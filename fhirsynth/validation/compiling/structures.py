@@ -8,7 +8,7 @@ laid over them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from fhirsynth.errors import InputError
@@ -46,6 +46,9 @@ def rules(definition: Json, types: Types) -> Json:
     if elements is None or not isinstance(definition.get("type"), str):
         raise InputError(f"{url} cannot be compiled: expected a type and a {' or '.join(parts)} with elements")
     named = list(zip(_ids(elements, url), elements, strict=True))
+    if not constraint:
+        own = {element["path"] for element in definition.get("differential", {}).get("element", ())}
+        named = [(name, element) for name, element in named if not _strayed(element, own)]
     found: Json = {"url": url}
     for key in ("version", "status", "kind", "type"):
         if key in definition:
@@ -55,6 +58,8 @@ def rules(definition: Json, types: Types) -> Json:
     found["derivation"] = "constraint" if constraint else "specialization"
     if definition.get("abstract"):
         found["abstract"] = True
+    if constraint and elements[0].get("isModifier"):
+        found["modifier"] = True
     found |= _context(definition)
     pattern = _value_regex(definition)
     if pattern:
@@ -89,6 +94,15 @@ def references(rules: Json) -> Iterator[str]:
         for key in ("profiles", "targets"):
             for urls in element.get(key, {}).values():
                 yield from urls
+
+
+def _strayed(element: Json, own: Collection[str]) -> bool:
+    """Whether an element of a snapshot is not the type's: neither inherited nor among the paths of its differential.
+
+    The base package has some of later versions of FHIR, such as Meta.author.
+    """
+    path = element["path"]
+    return bool(own) and "." in path and path not in own and element.get("base", {}).get("path") == path
 
 
 def _ids(elements: Iterable[Json], url: str) -> Iterator[str]:

@@ -196,8 +196,7 @@ def compose(definition: Json, library: Library, within: tuple[str, ...] = ()) ->
         _without_retired(result, library)
     for exclude in stated.get("exclude", ()):
         _take_out(result, exclude, library, within)
-    if result.open:
-        _name_known(result, definition)
+    _name_known(result, definition)
     result.codes = {system: codes for system, codes in result.codes.items() if codes}
     return result
 
@@ -222,9 +221,9 @@ def _expanded(contains: Iterable[Json]) -> Iterator[tuple[str, str, str]]:
 
 
 def _name_known(result: Members, definition: Json) -> None:
-    """List, of systems that stay open, the codes that the publisher's own expansion names."""
+    """Use the publisher's own expansion: codes of systems that stay open, displays of codes that have none."""
     for system, code, display in _expanded(definition.get("expansion", {}).get("contains", ())):
-        if system in result.open:
+        if system in result.open or code in result.codes.get(system, ()):
             result.add(system, {code: display})
 
 

@@ -126,7 +126,7 @@ class Validator:
         return found
 
     def _settled(self, check: Check, resource: Json, scope: Scope) -> list[Issue]:
-        issues = check(resource, scope)
+        issues = check(resource, None, scope)
         return extensions.settle(self._compiler, resource, issues) if issues else []
 
     def _compiled(self, kind: str, profiles: tuple[str, ...]) -> list[Check]:

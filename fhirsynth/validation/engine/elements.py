@@ -73,6 +73,7 @@ class Structure:
     base: str
     derivation: str
     abstract: bool
+    modifier: bool
     context: tuple[str, ...]
     context_extension: tuple[str, ...]
     context_fhirpath: tuple[str, ...]
@@ -146,6 +147,7 @@ def structure(data: Mapping[str, Any]) -> Structure:
         base=data.get("base", ""),
         derivation=data["derivation"],
         abstract=data.get("abstract", False),
+        modifier=data.get("modifier", False),
         context=tuple(data.get("context", ())),
         context_extension=tuple(data.get("context_extension", ())),
         context_fhirpath=tuple(data.get("context_fhirpath", ())),

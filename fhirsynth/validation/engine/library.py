@@ -9,7 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fhirsynth import shipped
 from fhirsynth.errors import InputError
@@ -160,7 +160,7 @@ class Library:
                     return found
         return None
 
-    def _read(self, kind: str, url: str) -> dict[str, object] | None:
+    def _read(self, kind: str, url: str) -> dict[str, Any] | None:
         for folder in self.folders:
             file = folder / kind / f"{name_of(url)}.toml"
             if file.is_file():

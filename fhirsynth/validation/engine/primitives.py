@@ -15,7 +15,8 @@ from typing import Any
 
 from fhirsynth.validation.findings import Issue
 
-Check = Callable[[Any], "list[Issue] | None"]
+#: What checks a value; the object that holds it and the scope, which every check is given, say nothing here.
+Check = Callable[..., "list[Issue] | None"]
 
 #: Most values remembered a type, and the longest of them.
 _MOST, _LONGEST = 20_000, 200
@@ -47,16 +48,16 @@ def wrong_type(value: Any, expected: str) -> list[Issue]:
 def checker(kind: str, pattern: str) -> Check:
     """What checks a value of the primitive type `kind`, whose definition gives the regular expression `pattern`."""
     if kind == "boolean":
-        return lambda value: None if value is True or value is False else wrong_type(value, "true or false")
+        return lambda value, *_: None if value is True or value is False else wrong_type(value, "true or false")
     if kind in _WHOLE_NUMBERS:
         return _whole_number(kind, *_WHOLE_NUMBERS[kind])
     if kind == "decimal":
-        return lambda value: None if type(value) in (float, int) else wrong_type(value, "a number")
+        return lambda value, *_: None if type(value) in (float, int) else wrong_type(value, "a number")
     return _text(kind, pattern)
 
 
 def _whole_number(kind: str, least: int, most: int) -> Check:
-    def check(value: Any) -> list[Issue] | None:
+    def check(value: Any, holder: Any = None, scope: Any = None) -> list[Issue] | None:
         if type(value) is not int:
             return wrong_type(value, "a whole number")
         if not least <= value <= most:
@@ -71,7 +72,7 @@ def _text(kind: str, pattern: str) -> Check:
     further = _FURTHER.get(kind)
     good: set[str] = set()
 
-    def check(value: Any) -> list[Issue] | None:
+    def check(value: Any, holder: Any = None, scope: Any = None) -> list[Issue] | None:
         if type(value) is not str:
             return wrong_type(value, f"a string ({kind})")
         if value in good:

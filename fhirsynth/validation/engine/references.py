@@ -10,7 +10,7 @@ from fhirsynth.validation.engine.library import CORE, Library
 from fhirsynth.validation.engine.scope import Scope
 from fhirsynth.validation.findings import Issue, Json
 
-Check = Callable[[Any, Scope], "list[Issue] | None"]
+Check = Callable[[Any, Any, Scope], "list[Issue] | None"]
 
 _LITERAL = re.compile(r"(?:https?://.*/)?([A-Z][A-Za-z]+)/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?")
 
@@ -22,14 +22,14 @@ def target_check(library: Library, targets: Sequence[str]) -> Check:
         structure = library.structure(url)
         types[url] = structure.type if structure else url.removeprefix(CORE) if url.startswith(CORE) else ""
     if any(kind in ("", "Resource", "DomainResource") for kind in types.values()):
-        return lambda value, scope: None
+        return lambda value, holder, scope: None
     allowed = frozenset(types.values())
     expected = f"a reference to {', '.join(sorted(allowed))}"
     asked = frozenset(targets)
     profiles = [url for url in targets if not url.startswith(CORE) or "/" in url.removeprefix(CORE)]
     plain = frozenset(kind for url, kind in types.items() if url not in profiles)
 
-    def check(value: Any, scope: Scope) -> list[Issue] | None:
+    def check(value: Any, holder: Any, scope: Scope) -> list[Issue] | None:
         reference, kind = value.get("reference"), value.get("type")
         if kind is not None and type(kind) is str and kind.removeprefix(CORE) not in allowed:
             return [Issue("type", "reference-target", kind, expected)]

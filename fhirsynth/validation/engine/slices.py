@@ -16,55 +16,53 @@ from fhirsynth.validation.engine.library import Library
 from fhirsynth.validation.engine.primitives import said
 from fhirsynth.validation.findings import Issue, Json, as_list, under
 
+Check = Callable[..., "list[Issue] | None"]
 #: Whether an item belongs to a slice; None where it cannot be told.
 Match = Callable[[Any], "bool | None"]
 
-__all__ = ["fixed_check", "handler", "has_sibling", "pattern_check", "slice_of"]
+__all__ = ["checker", "fixed_check", "has_sibling", "pattern_check", "slice_of"]
 
 
-def handler(
-    library: Library, key: str, layer: Element, unsliced: Any, checks: Mapping[str, Any], kind: str
-) -> Callable[[Any, Json, Any], list[Issue] | None]:
+def checker(library: Library, layer: Element, unsliced: Check, checks: Mapping[str, Check]) -> Check:
     """What checks a sliced list: `unsliced` checks an item of no slice, `checks` one of each slice by name."""
     slicing = layer.slicing
     assert slicing is not None
     pieces = [
-        (name, _match(library, layer, piece, slicing.by, kind), checks[name], piece.min or 0, _most(piece))
+        (name, _match(library, layer, piece, slicing.by), checks[name], piece.min or 0, _most(piece))
         for name, piece in layer.slices.items()
     ]
     most = _most(layer)
     closed = slicing.rules == "closed"
 
-    def check(value: Any, holder: Json, scope: Any) -> list[Issue] | None:
+    def check(value: Any, holder: Any, scope: Any) -> list[Issue] | None:
         if type(value) is not list:
-            return [Issue(key, "json-type", said(value), "an array")]
+            return [Issue("", "json-type", said(value), "an array")]
         if not value:
-            return [Issue(key, "json-type", "an empty array", "an array of at least one, or no such element")]
+            return [Issue("", "json-type", "an empty array", "an array of at least one, or no such element")]
         found: list[Issue] = []
         counts = dict.fromkeys(checks, 0)
         for place, item in enumerate(value):
-            chosen, open_ = unsliced, closed
-            for name, match, of_slice, _, _ in pieces:
+            of_slice, none_fits = unsliced, closed
+            for name, match, of_piece, _, _ in pieces:
                 held = match(item)
                 if held:
                     counts[name] += 1
-                    chosen, open_ = of_slice, False
+                    of_slice, none_fits = of_piece, False
                     break
                 if held is None:
-                    open_ = False
-            issues = chosen(item, scope)
-            if issues:
-                found.extend(under(f"{key}[{place}]", issues))
-            if open_:
+                    none_fits = False
+            if issues := of_slice(item, holder, scope):
+                found += under(f"[{place}]", issues)
+            if none_fits:
                 expected = f"one of the slices {', '.join(checks)}"
-                found.append(Issue(f"{key}[{place}]", "slicing", "an item of no slice", expected))
+                found.append(Issue(f"[{place}]", "slicing", "an item of no slice", expected))
         if len(value) > most:
-            found.append(Issue(key, "max", f"{len(value)} of them", f"at most {most}"))
+            found.append(Issue("", "max", f"{len(value)} of them", f"at most {most}"))
         for name, _, _, least, at_most in pieces:
             if counts[name] < least:
-                found.append(Issue(key, "slice-min", f"{counts[name]} of slice {name}", f"at least {least}"))
+                found.append(Issue("", "slice-min", f"{counts[name]} of slice {name}", f"at least {least}"))
             elif counts[name] > at_most:
-                found.append(Issue(key, "slice-max", f"{counts[name]} of slice {name}", f"at most {at_most}"))
+                found.append(Issue("", "slice-max", f"{counts[name]} of slice {name}", f"at most {at_most}"))
         return found or None
 
     return check
@@ -74,9 +72,9 @@ def _most(element: Element) -> int:
     return MANY if element.max is None else element.max
 
 
-def _match(library: Library, sliced: Element, piece: Element, by: tuple[tuple[str, str], ...], kind: str) -> Match:
+def _match(library: Library, sliced: Element, piece: Element, by: tuple[tuple[str, str], ...]) -> Match:
     whole = slice_of(sliced, piece)
-    matches = [_discriminated(library, whole, how, path, kind) for how, path in by]
+    matches = [_discriminated(library, whole, how, path) for how, path in by]
 
     def match(item: Any) -> bool | None:
         answer: bool | None = True
@@ -91,7 +89,7 @@ def _match(library: Library, sliced: Element, piece: Element, by: tuple[tuple[st
     return match
 
 
-def _discriminated(library: Library, piece: Element, how: str, path: str, kind: str) -> Match:
+def _discriminated(library: Library, piece: Element, how: str, path: str) -> Match:
     """Whether an item is of the slice by one discriminator."""
     steps = [] if path == "$this" else path.split(".")
     if how == "type":
@@ -188,15 +186,17 @@ def fits(value: Any, pattern: Any) -> bool:
     return bool(value == pattern and type(value) is type(pattern))
 
 
-def fixed_check(fixed: Any) -> Callable[[Any], list[Issue] | None]:
+def fixed_check(fixed: Any) -> Check:
     """What checks that a value is exactly `fixed`."""
     issue = f"{said(fixed)} and nothing else"
-    return lambda value: None if value == fixed else [Issue("", "fixed", said(value), issue)]
+    return lambda value, *_: None if value == fixed else [Issue("", "fixed", said(value), issue)]
 
 
-def pattern_check(pattern: Any) -> Callable[[Any], list[Issue] | None]:
+def pattern_check(pattern: Any) -> Check:
     """What checks that a value holds at least what `pattern` says."""
-    return lambda value: None if fits(value, pattern) else [Issue("", "pattern", said(value), f"at least {pattern}")]
+    return lambda value, *_: (
+        None if fits(value, pattern) else [Issue("", "pattern", said(value), f"at least {pattern}")]
+    )
 
 
 def has_sibling(holder: Json, key: str, place: int) -> bool:

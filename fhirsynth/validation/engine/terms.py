@@ -14,7 +14,7 @@ from fhirsynth.validation.engine.elements import Binding
 from fhirsynth.validation.engine.library import CodeSystem, Library, ValueSet
 from fhirsynth.validation.findings import Issue
 
-Check = Callable[[Any], "list[Issue] | None"]
+Check = Callable[..., "list[Issue] | None"]
 
 #: RFC 5646: language, extended language, script, region, variants, extensions, private use.
 _LANGUAGE = re.compile(
@@ -69,7 +69,7 @@ def coding_check(library: Library) -> Check:
     """What checks any Coding, bound or not: a code of a system whose codes are all known must be one of them."""
     good: set[tuple[str, str]] = set()
 
-    def check(value: Any) -> list[Issue] | None:
+    def check(value: Any, holder: Any = None, scope: Any = None) -> list[Issue] | None:
         system, code = value.get("system"), value.get("code")
         if type(system) is not str or not (code is None or type(code) is str) or (system, code) in good:
             return None
@@ -104,7 +104,7 @@ def _code(values: ValueSet, required: bool) -> Check | None:
     expected = f"a code of {values.url}"
     severity = _severity(required)
 
-    def check(value: Any) -> list[Issue] | None:
+    def check(value: Any, holder: Any = None, scope: Any = None) -> list[Issue] | None:
         if type(value) is not str or value in allowed or any(form.fullmatch(value) for form in forms):
             return None
         return [Issue("", "binding", repr(value), expected, severity)]
@@ -115,7 +115,7 @@ def _code(values: ValueSet, required: bool) -> Check | None:
 def _coding(values: ValueSet, required: bool) -> Check:
     expected, severity = f"a code of {values.url}", _severity(required)
 
-    def check(value: Any) -> list[Issue] | None:
+    def check(value: Any, holder: Any = None, scope: Any = None) -> list[Issue] | None:
         system, code = value.get("system"), value.get("code")
         if type(code) is not str or not (system is None or type(system) is str):
             return None if code is not None or not required else [Issue("", "binding", "no code", expected, severity)]
@@ -130,7 +130,7 @@ def _concept(values: ValueSet, required: bool) -> Check:
     expected, severity = f"a code of {values.url}", _severity(required)
     good: set[tuple[Any, Any]] = set()
 
-    def check(value: Any) -> list[Issue] | None:
+    def check(value: Any, holder: Any = None, scope: Any = None) -> list[Issue] | None:
         codings = value.get("coding")
         if type(codings) is not list:
             return [Issue("", "binding", "no code", expected, severity)] if codings is None and required else None
@@ -156,7 +156,7 @@ def _concept(values: ValueSet, required: bool) -> Check:
 def _quantity(values: ValueSet, required: bool) -> Check:
     coding = _coding(values, required)
 
-    def check(value: Any) -> list[Issue] | None:
+    def check(value: Any, holder: Any = None, scope: Any = None) -> list[Issue] | None:
         return coding(value) if "code" in value else None
 
     return check

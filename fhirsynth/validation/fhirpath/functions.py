@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fhirsynth.validation.fhirpath import boolean, values
+from fhirsynth.validation.fhirpath import (
+    boolean,
+    values,  # noqa: F401 - registers its functions
+)
 from fhirsynth.validation.fhirpath.code import Code, Test, of_constant, of_items, of_test, of_truth, of_value
 from fhirsynth.validation.fhirpath.errors import Undecided, Unsupported
 from fhirsynth.validation.fhirpath.nodes import (
@@ -42,7 +45,6 @@ _BEYOND = {
 
 def compile_call(compiler: Compiler, call: Call) -> Code:
     """The code of a call. Raises Unsupported for a function that is unknown or called with too many arguments."""
-    assert values.__name__  # imported for the functions that it registers
     name = call.name
     given = compiler.more.get(name)
     found = FUNCTIONS.get(name)

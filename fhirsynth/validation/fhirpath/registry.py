@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from fhirsynth.validation.fhirpath.code import Code, ToItems
 from fhirsynth.validation.fhirpath.errors import Unsupported
 from fhirsynth.validation.fhirpath.nodes import Item, Items
-from fhirsynth.validation.fhirpath.syntax import Call, Constant, Literal, Member, Node, Variable
+from fhirsynth.validation.fhirpath.syntax import Call, Literal, Member, Node, Variable
 
 if TYPE_CHECKING:
     from fhirsynth.validation.fhirpath.compiler import Compiler
@@ -73,10 +73,8 @@ def _asks_for_index(node: Any) -> bool:
         return node.name == "index"
     if isinstance(node, Call):
         return any(_asks_for_index(part) for part in (node.source, *node.arguments))
-    return (
-        isinstance(node, Node)
-        and not isinstance(node, Constant)
-        and any(_asks_for_index(getattr(node, name, None)) for name in ("source", "index", "operand", "left", "right"))
+    return isinstance(node, Node) and any(
+        _asks_for_index(getattr(node, name, None)) for name in ("source", "index", "operand", "left", "right")
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,12 +19,16 @@ from fhirsynth.validation.findings import Finding, Json, Severity
 from fhirsynth.validation.hl7 import packages as _packages
 from fhirsynth.validation.hl7.building import built
 from fhirsynth.validation.hl7.java import find_java
-from fhirsynth.validation.hl7.locations import place
 from fhirsynth.validation.hl7.process import Process
+from fhirsynth.validation.locations import place
 
 #: Questions under way for each thread of Java, so that none waits, and bytes of them in all.
 _AHEAD = 8
 _AHEAD_BYTES = 16 << 20
+#: Types and ids of inner resources, which HL7 puts between: `entry[3].resource/*Observation/abc*/.status`.
+_REMARK = re.compile(r"/\*.*?\*/")
+#: A choice of types as FHIRPath has it: `value.ofType(Quantity)`, in JSON valueQuantity.
+_CHOICE = re.compile(r"\.ofType\(([A-Za-z])([A-Za-z0-9]*)\)")
 _SEVERITIES: dict[str, Severity] = {
     "fatal": "error",
     "error": "error",
@@ -144,10 +149,17 @@ def _decimal_as_number(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is no JSON")
 
 
+def _path(location: str, resource: Json) -> str:
+    """A location in HL7's words as a path without the resource's type, in those of JSON: `valueQuantity.code`."""
+    path = _CHOICE.sub(lambda found: found[1].upper() + found[2], _REMARK.sub("", location))
+    kind = str(resource.get("resourceType"))
+    return path[len(kind) :].removeprefix(".") if re.match(rf"{re.escape(kind)}(\.|$)", path) else path
+
+
 def _findings(issues: list[dict[str, str]], resource: Json) -> list[Finding]:
     found = []
     for issue in issues:
-        named = place(issue["location"], resource)
+        named = place(_path(issue["location"], resource), resource)
         found.append(
             Finding(
                 f"hl7:{issue['rule'].rpartition('#')[2]}",  # of an invariant only its key

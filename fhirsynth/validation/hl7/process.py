@@ -138,7 +138,10 @@ class Process:
     def _read(self) -> None:
         with self._out:
             for line in self._out:
-                answer = orjson.loads(line)
+                try:
+                    answer = orjson.loads(line)
+                except orjson.JSONDecodeError:
+                    continue  # options in JAVA_TOOL_OPTIONS may have Java itself say something
                 with self._news:
                     if self._first is None:
                         self._first = answer

@@ -37,7 +37,11 @@ final class Judge {
   /** One thing that the validator said: how grave, where, in which words, and the id of the rule or "". */
   record Issue(String severity, String location, String message, String rule) {}
 
+  /** Letters of JSON after which a thread has its validator made anew. */
+  private static final long ENOUGH = 2 << 20;
+
   private final WorkerContextValidationSupportAdapter context;
+  private final ThreadLocal<Validator> kept = new ThreadLocal<>();
   private final Map<String, List<StructureDefinition>> asked = new LinkedHashMap<>();
   private final boolean unknownProfilesAreErrors;
 
@@ -60,8 +64,9 @@ final class Judge {
     Set<Issue> issues = new LinkedHashSet<>(); // each profile that is checked says some things again
     try {
       InputStream input = new ByteArrayInputStream(json.getBytes(StandardCharsets.UTF_8));
-      validator().validate(null, messages, input, FhirFormat.JSON, new ArrayList<>());
+      validatorFor(json.length()).validate(null, messages, input, FhirFormat.JSON, new ArrayList<>());
     } catch (RuntimeException | StackOverflowError e) {
+      kept.remove(); // whatever state it is in
       issues.add(new Issue("fatal", "", "HL7's validator fell over this resource: " + e, "validator-failed"));
     }
     for (ValidationMessage message : messages) {
@@ -72,18 +77,38 @@ final class Judge {
     return List.copyOf(issues);
   }
 
-  /** A validator for one resource: it keeps state, and is not meant to be shared by threads. */
-  private InstanceValidator validator() {
-    InstanceValidator validator = new InstanceValidator(context, new FhirInstanceValidator.NullEvaluationContext(),
-        new XVerExtensionManagerOld(context), new ValidatorSession(), new ValidatorSettings());
-    validator.setAnyExtensionsAllowed(false);
-    validator.setBestPracticeWarningLevel(BestPracticeWarningLevel.Warning); // dom-6: no narrative
-    validator.setResourceIdRule(IdStatus.OPTIONAL);
-    validator.setErrorForUnknownProfiles(unknownProfilesAreErrors);
-    validator.setUnknownCodeSystemsCauseErrors(true); // as HAPI has it; the chain of definitions has the last word
-    validator.setAssumeValidRestReferences(true); // "Practitioner/1" is a Practitioner, whether it can be found or not
-    validator.setPolicyAdvisor(new Policy());
+  /** The validator of this thread: dear to make and so kept, but it gathers what it saw, so not kept for ever. */
+  private Validator validatorFor(int length) {
+    Validator validator = kept.get();
+    if (validator == null || validator.seen + length > ENOUGH) {
+      validator = new Validator(context);
+      validator.setAnyExtensionsAllowed(false);
+      validator.setBestPracticeWarningLevel(BestPracticeWarningLevel.Warning); // dom-6: no narrative
+      validator.setResourceIdRule(IdStatus.OPTIONAL);
+      validator.setErrorForUnknownProfiles(unknownProfilesAreErrors);
+      validator.setUnknownCodeSystemsCauseErrors(true); // as HAPI has it; the definitions have the last word
+      validator.setAssumeValidRestReferences(true); // "Practitioner/1" is a Practitioner, found or not
+      validator.setPolicyAdvisor(new Policy());
+      kept.set(validator);
+    }
+    validator.next(length);
     return validator;
+  }
+
+  /** HL7's validator, which may be used again. */
+  private static final class Validator extends InstanceValidator {
+    private long seen;
+
+    Validator(WorkerContextValidationSupportAdapter context) {
+      super(context, new FhirInstanceValidator.NullEvaluationContext(), new XVerExtensionManagerOld(context),
+          new ValidatorSession(), new ValidatorSettings());
+    }
+
+    /** Begin afresh with another resource. */
+    void next(int length) {
+      seen += length;
+      statusWarnings.clear(); // that a definition is retired is otherwise said of the first resource only
+    }
   }
 
   /** What to look into beyond the resource's own profiles. */

@@ -1,4 +1,4 @@
-"""Where HL7's validator says that something is, as the name of a resource and a path in it."""
+"""Paths that begin at a document, as the outer engines give them, turned into a resource and the path inside it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ from typing import Any, NamedTuple
 
 from fhirsynth.validation.findings import Json, name_of
 
-#: Types and ids of inner resources, which HL7 puts between: `entry[3].resource/*Observation/abc*/.status`.
-_REMARK = re.compile(r"/\*.*?\*/")
-#: A choice of types as FHIRPath has it: `value.ofType(Quantity)`, in JSON valueQuantity.
-_CHOICE = re.compile(r"\.ofType\(([A-Za-z])([A-Za-z0-9]*)\)")
 _ENTRY = re.compile(r"entry\[(\d+)\]\.resource(?:\.|$)")
 
 
@@ -21,15 +17,11 @@ class Place(NamedTuple):
     path: str
 
 
-def place(location: str, resource: Json) -> Place:
-    """The place that a location in `resource` means.
+def place(path: str, resource: Json) -> Place:
+    """The place that a path in `resource`, without its type, means.
 
-    In a bundle it is the resource of the entry, where that has an id to be known by, and else the bundle. The path is
-    in the words of JSON, as those of the other engines are: `valueQuantity.code`.
+    In a bundle it is the resource of the entry, where that has an id to be known by, and else the bundle itself.
     """
-    path = _CHOICE.sub(lambda found: found[1].upper() + found[2], _REMARK.sub("", location))
-    kind = resource.get("resourceType")
-    path = path.removeprefix(str(kind)).removeprefix(".")
     here = resource
     while here.get("resourceType") == "Bundle" and (found := _ENTRY.match(path)):
         inner = _entry(here, int(found[1]))
