@@ -14,7 +14,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -136,10 +136,10 @@ def main() -> None:
             rates[engine] = of_engine(Asked(engine, packages=packages), people, others)
         except FhirsynthError as error:
             print(f"{engine:8} not measured: {error}")
-    for other in rates.keys() - {"builtin"}:
-        with suppress(KeyError):
+    for other in rates:
+        if other != "builtin" and "builtin" in rates:
             single, bundles = (rates["builtin"][form].rate / rates[other][form].rate for form in ("single", "bundles"))
-            print(f"builtin is {single:,.0f} (single), {bundles:,.0f} (bundles) times as fast as {other}")
+            print(f"builtin is {single:.1f} (single), {bundles:.1f} (bundles) times as fast as {other}")
 
 
 if __name__ == "__main__":

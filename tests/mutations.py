@@ -16,7 +16,9 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from definitions import Json
-from mutation_kinds import KINDS, Change, of_bundle, of_bundle_neutral, transaction
+from mutation_bundles import of_bundle, of_bundle_neutral
+from mutation_changes import Change, transaction
+from mutation_kinds import KINDS
 from mutation_sources import Pool, Subject
 
 #: How many mutations of a kind are taken for each profile; half a one is one for every second profile.

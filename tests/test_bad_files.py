@@ -358,16 +358,25 @@ def test_large_bundle_is_judged_like_any_other(tmp_path: Path, monkeypatch: pyte
     assert _all(check_paths([file], Asked(minimum="information"))) == whole
 
 
+#: A check that tells the most memory it took, in kilobytes. What getrusage says counts the process that started it.
+_MEASURED = """
+import atexit, re, sys
+from fhirsynth.cli.app import main
+
+def tell():
+    print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1], file=sys.stderr)
+
+atexit.register(tell)
+main(["validate", "--format", "json", *sys.argv[1:]])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell a process's memory so")
 def test_memory_does_not_grow_with_a_bundle(tmp_path: Path) -> None:
     file = tmp_path / "big.json"
     people = [orjson.loads(path.read_bytes()) for path in sorted((SAMPLES / "people").iterdir())]
     resources = _repeated(people, file)
-    command = (
-        "import atexit, resource, sys; from fhirsynth.cli.app import main;"
-        "atexit.register(lambda: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr));"
-        "main(['validate', '--format', 'json', sys.argv[1], sys.argv[2]])"
-    )
-    arguments = [sys.executable, "-c", command, str(file), str(SAMPLES / "organisations.json")]
+    arguments = [sys.executable, "-c", _MEASURED, str(file), str(SAMPLES / "organisations.json")]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
     summary = json.loads(done.stdout.splitlines()[-1])["summary"]
     assert summary["findings"] == {"error": 0, "warning": 0, "information": 0}

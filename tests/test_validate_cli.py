@@ -216,7 +216,7 @@ def test_findings_that_are_alike_do_not_drown_the_others(run: Callable[..., Ende
     file = written(tmp_path, *people(REPEATS + 7, gender="lady"), patient(id="last", birthDate="1950-02-30"))
     ended = run(file)
     assert ended.out.count("[binding]") == REPEATS + 1
-    assert ended.out.endswith("more like them (--all shows them):\n    error        7 more: Patient.gender [binding]\n")
+    assert ended.out.endswith("many like them (--all shows them):\n    error        7 more: Patient.gender [binding]\n")
     assert ended.out.index("Patient.birthDate") < ended.out.index("7 more")
     assert f"{REPEATS + 8} errors" in ended.err
     everything = run(file, "--all").out
@@ -275,7 +275,7 @@ def test_json_lines(run: Callable[..., Ended], tmp_path: Path) -> None:
         "rule": "binding",
     }
     summary = last["summary"]
-    assert summary.pop("seconds") > 0
+    assert summary.pop("seconds") >= 0
     assert summary == {
         "engine": "builtin",
         "release": "stu3",
@@ -298,6 +298,19 @@ def test_json_says_where_in_a_bundle(run: Callable[..., Ended], tmp_path: Path) 
     assert finding["location"] == f"{kind}.status"
     assert (finding["entry"], finding["file"]) == (3, str(file))
     assert all(f["person"] in ("", person) for f in findings)
+
+
+def test_entries_without_ids_are_told_apart(run: Callable[..., Ended], tmp_path: Path) -> None:
+    entries = [
+        {"fullUrl": f"urn:uuid:00000000-0000-4000-8000-00000000000{n}", "resource": item, "request": request}
+        for n in range(3)
+        for item in ({"resourceType": "Patient", "gender": "lady" if n == 2 else "male"},)
+        for request in ({"method": "POST", "url": "Patient"},)
+    ]
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+    (tmp_path / "a.json").write_text(json.dumps(bundle))
+    findings = [json.loads(line) for line in run(tmp_path, "--format", "json").out.splitlines()[:-1]]
+    assert [(f["rule"], f["expression"]) for f in findings] == [("binding", "Bundle.entry[2].resource.gender")]
 
 
 def _outcome(findings: Iterable[Finding], summary: Summary = SUMMARY) -> Json:
@@ -353,6 +366,8 @@ def test_issue_of_a_finding() -> None:
         ("binding", "code-invalid"),
         ("bdl-7", "invariant"),
         ("hl7:pat-1", "invariant"),
+        ("models:missing", "required"),
+        ("hl7:Type_Specific_Checks_DT_Date_Valid", "invalid"),
         ("nothing-before-birth", "business-rule"),
         ("references-resolve", "not-found"),
     ],

@@ -12,7 +12,7 @@ from fhirsynth.cli import population, profiles, show, validate
 from fhirsynth.errors import FhirsynthError
 
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 validate found something wrong; 2 the input is wrong or cannot be read; "
+    "Exit codes: 0 done; 1 validate found an error; 2 the input is wrong or cannot be read; "
     "3 the output cannot be written; 130 interrupted."
 )
 

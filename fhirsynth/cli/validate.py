@@ -49,7 +49,8 @@ class Severity(StrEnum):
 
 def validate(
     paths: Annotated[
-        list[Path], typer.Argument(help="Files or folders of FHIR JSON or NDJSON, plain or gzip; - is standard input.")
+        list[Path],
+        typer.Argument(metavar="PATH", help="Files or folders of FHIR JSON or NDJSON, plain or gzip; - is stdin."),
     ],
     profile: Annotated[
         list[str] | None,

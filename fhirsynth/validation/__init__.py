@@ -9,8 +9,8 @@ for finding in Validator(release="stu3").check(resource):  # one resource or bun
 """
 
 from fhirsynth.validation.engine import Validator
-from fhirsynth.validation.files import check_bundle, check_path
+from fhirsynth.validation.files import check_bundle, check_path, check_paths
 from fhirsynth.validation.findings import Finding
 from fhirsynth.validation.rules_of_sense import Known
 
-__all__ = ["Finding", "Known", "Validator", "check_bundle", "check_path"]
+__all__ = ["Finding", "Known", "Validator", "check_bundle", "check_path", "check_paths"]

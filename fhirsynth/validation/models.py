@@ -16,6 +16,7 @@ uses the two are alike. They differ in this:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -48,6 +49,8 @@ R4_ONLY = frozenset(
         "SubstanceSpecification",
     }
 )
+#: A list of names that is too long to be read.
+_LONG_LIST = re.compile(r"\[[^\]]{200,}\]")
 _SHOWN = 60  # letters of a value that a finding shows
 _NEUTRAL = {"resourceType": "Bundle", "type": "collection"}
 _IN_NEUTRAL = "entry[0].resource"
@@ -131,7 +134,7 @@ def _problem(steps: tuple[int | str, ...], kind: str, message: str, value: Any) 
     """A detail of pydantic's error. The last step is `root` where a whole value is of the wrong kind."""
     named = steps[:-1] if steps[-1:] == ("root",) else steps
     path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in named).removeprefix(".")
-    said = message.removeprefix("Value error, ").rstrip(".")
+    said = _LONG_LIST.sub("[…]", message.removeprefix("Value error, ")).rstrip(".")
     if isinstance(value, str | int | float) and kind != "model_validation_format":  # which names it itself
         said = f"{said}; found {_shown(value)}"
     return _Problem(path, kind.rpartition(".")[2].replace("_", "-"), said)

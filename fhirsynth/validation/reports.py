@@ -31,7 +31,8 @@ _PLACE = re.compile(r"(?:, line (\d+))(?:, column (\d+))?$")
 _INDEX = re.compile(r"\[\d+\]")
 _INVARIANT = re.compile(r"[a-z]{2,10}-[a-z0-9]{1,4}")
 
-#: Codes of FHIR's issue-type by rule; invariants are told by the form of their key, all else is a rule of ours.
+#: Codes of FHIR's issue-type by rule; invariants are told by the form of their key. What another engine names otherwise
+#: is invalid, what this one does is a rule of its own.
 _CODES = {
     "readable": "structure",
     "array": "structure",
@@ -62,6 +63,8 @@ _CODES = {
     "references-resolve": "not-found",
     "profile-unknown": "not-found",
     "ids-are-unique": "duplicate",
+    "missing": "required",
+    "not-checked": "not-supported",
     "not-judged": "exception",
     "nesting": "too-costly",
 }
@@ -323,7 +326,9 @@ def issue(finding: Finding) -> dict[str, Any]:
 
 def code(rule: str) -> str:
     """The code of FHIR's issue-type for a rule."""
-    rule = rule.removeprefix("hl7:")
-    if rule in _CODES:
-        return _CODES[rule]
-    return "invariant" if _INVARIANT.fullmatch(rule) else "business-rule"
+    engine, _, name = rule.rpartition(":")
+    if name in _CODES:
+        return _CODES[name]
+    if _INVARIANT.fullmatch(name):
+        return "invariant"
+    return "invalid" if engine else "business-rule"

@@ -177,4 +177,4 @@ def _finding(resource: Json, issue: Issue) -> Finding:
         entry = int(match[1])
         inner, path = resource["entry"][entry]["resource"], path[match.end() :]
     name = name_of(inner) if isinstance(inner, dict) else name_of(resource)
-    return Finding(issue.rule, issue.found, "", name, path, "", issue.severity, issue.expected)
+    return Finding(issue.rule, issue.found, "", name, path, "", issue.severity, issue.expected, entry)

@@ -152,6 +152,8 @@ def _decimal_as_number(value: Any) -> Any:
 def _path(location: str, resource: Json) -> str:
     """A location in HL7's words as a path without the resource's type, in those of JSON: `valueQuantity.code`."""
     path = _CHOICE.sub(lambda found: found[1].upper() + found[2], _REMARK.sub("", location))
+    if path == "$":  # the document, where it has not come to be a resource
+        return ""
     kind = str(resource.get("resourceType"))
     return path[len(kind) :].removeprefix(".") if re.match(rf"{re.escape(kind)}(\.|$)", path) else path
 

@@ -38,6 +38,8 @@ class Process:
             "-XX:+ExitOnOutOfMemoryError",
             f"-XX:ErrorFile={built.parent / 'java-crash-%p.log'}",
             "-XX:-UsePerfData",
+            # The default collector takes all the memory it may have before it looks at what is still needed.
+            "-XX:+UseSerialGC" if start["threads"] == 1 else "-XX:+UseParallelGC",
             "-Dfile.encoding=UTF-8",
             "-Djava.awt.headless=true",
             "-cp",
