@@ -120,7 +120,7 @@ class Node(NamedTuple):
     value: Any
     type: str
     views: Views
-    property: Property | None
+    item: Property | None
     slice: str
 
     def say(self, key: str) -> Any:
@@ -269,7 +269,7 @@ class Definitions:
                 if content:
                     found.append(View(view.structure, content))
         views = tuple(found)
-        defined = next((view.said["types"] for view in reversed(views) if "types" in view.said), [])
+        defined: list[str] = next((view.said["types"] for view in reversed(views) if "types" in view.said), [])
         if not defined and any("content" in view.said for view in views):
             defined = ["BackboneElement"]
         many = any(view.said.get("max") == "*" or _number(view.said.get("max", 1)) > 1 for view in views[-1:])

@@ -87,7 +87,7 @@ def required_code(subject: Subject) -> Iterator[Change]:
         binding = node.say("binding")
         if not binding or not (binding["strength"] == "required" or binding.get("max_value_set")):
             continue
-        element = element_of(node.property)
+        element = element_of(node.item)
         wanted = binding.get("max_value_set") or binding["value_set"]
         allowed = {code for _, code in subject.pool.codes(wanted)}
         if node.type == "code":
@@ -112,11 +112,12 @@ def required_code(subject: Subject) -> Iterator[Change]:
                 yield Change(node.path, f"another {key}", put((*node.steps, key), value), f"{element} {key}")
     for _, item in subject.absent():
         binding = item.say("binding") or {}
-        if binding.get("strength") == "required" and item.max and subject.pool.codes(binding["value_set"]):
+        if binding.get("strength") == "required" and item.max and subject.pool.codes(binding.get("value_set", "")):
             concept = {"coding": [{"system": "https://example.org/codes", "code": "no-such-code"}]}
-            value = {"code": "no-such-code", "CodeableConcept": concept}.get(item.type)
-            if value is not None:
-                yield Change(path_of(item), "added with an unknown code", add(item, value), f"{element_of(item)} added")
+            wrong: dict[str, Any] = {"code": "no-such-code", "CodeableConcept": concept}
+            if item.type in wrong:
+                added = add(item, wrong[item.type])
+                yield Change(path_of(item), "added with an unknown code", added, f"{element_of(item)} added")
 
 
 def code_system(subject: Subject) -> Iterator[Change]:
@@ -124,13 +125,13 @@ def code_system(subject: Subject) -> Iterator[Change]:
     for node in subject.nodes:
         if node.type == "Coding" and "code" in node.value:
             if subject.definitions.code_system(node.value.get("system", "")):
-                element = element_of(node.property)
+                element = element_of(node.item)
                 code = (*node.steps, "code")
                 yield Change(written(code), "a code that the system has not", put(code, "no-such-code"), element)
                 yield Change(written(code), "in the other case", put(code, node.value["code"].swapcase()), element)
         elif node.value == "http://unitsofmeasure.org":
             code = (*node.steps[:-1], "code")
-            yield Change(written(code), "no unit of UCUM", put(code, "no-such-unit"), element_of(node.property))
+            yield Change(written(code), "no unit of UCUM", put(code, "no-such-unit"), element_of(node.item))
 
 
 def slices(subject: Subject) -> Iterator[Change]:
@@ -155,20 +156,20 @@ def slices(subject: Subject) -> Iterator[Change]:
         for found in inner:
             if found.slice and slicing:
                 for kind, where in slicing.get("by", ()):
-                    steps = _first(found, where) if kind in ("value", "pattern") and item.type != "Extension" else None
-                    if steps and isinstance(at(subject.resource, steps), str):
-                        changed = "https://example.org/codes" if steps[-1] == "system" else "Something else"
+                    told_by = _first(found, where) if kind in ("value", "pattern") and item.type != "Extension" else ()
+                    if told_by and isinstance(at(subject.resource, told_by), str):
+                        changed = "https://example.org/codes" if told_by[-1] == "system" else "Something else"
                         closed = "closed " if slicing.get("rules") == "closed" else ""
                         told = f"told from the {closed}slices by another value"
-                        yield Change(written(steps), told, put(steps, changed), f"{element_of(item)} {where}")
+                        yield Change(written(told_by), told, put(told_by, changed), f"{element_of(item)} {where}")
 
 
-def _first(node: Node, where: str) -> tuple[Step, ...] | None:
-    """Steps to the first value at a discriminator's path."""
+def _first(node: Node, where: str) -> tuple[Step, ...]:
+    """Steps to the first value at a discriminator's path; none where there is none."""
     steps, value = node.steps, node.value
     for name in where.split(".") if where != "$this" else ():
         if not isinstance(value, dict) or name not in value:
-            return None
+            return ()
         steps, value = (*steps, name), value[name]
         if isinstance(value, list):
             steps, value = (*steps, 0), value[0]
@@ -191,9 +192,7 @@ def fixed(subject: Subject) -> Iterator[Change]:
             for key in expected:
                 if isinstance(node.value.get(key), str):
                     other = put((*node.steps, key), f"{node.value[key]}-too")
-                    yield Change(
-                        f"{node.path}.{key}", "another value than the pattern", other, element_of(node.property)
-                    )
+                    yield Change(f"{node.path}.{key}", "another value than the pattern", other, element_of(node.item))
 
 
 def contained(subject: Subject) -> Iterator[Change]:
@@ -267,7 +266,7 @@ def narrative(subject: Subject) -> Iterator[Change]:
 def extension(subject: Subject) -> Iterator[Change]:
     """Extensions with a wrong value, unknown parts, a misspelt URL, or where they do not belong."""
     for node in subject.objects:
-        if node.type != "Extension" or not node.property or "/" not in node.value.get("url", ""):
+        if node.type != "Extension" or not node.item or "/" not in node.value.get("url", ""):
             continue
         url, steps = node.value["url"], node.steps
         name = url.rpartition("/")[2]
@@ -348,7 +347,7 @@ def unknown(subject: Subject) -> Iterator[Change]:
     for node in subject.objects:
         possible = {found.key for found in subject.possible(node)}
         edit = put((*node.steps, "noSuchElement"), "x")
-        yield Change(node.path, "with an unknown element", edit, f"{element_of(node.property)} new")
+        yield Change(node.path, "with an unknown element", edit, f"{element_of(node.item)} new")
     root = {found.key for found in subject.possible(subject.objects[0])}
     for kind, other in subject.pool.by_type.items():
         for key, value in other.items():
@@ -412,7 +411,7 @@ def _targets(subject: Subject, item: Property) -> set[str] | None:
 
 
 def reference(subject: Subject) -> Iterator[Change]:
-    """References to a resource in the same bundle of a type that is not allowed, or that say they are of one."""
+    """References to a resource of a type that is not allowed, here or elsewhere, or that say they are of one."""
     for _, item in subject.present():
         if item.type != "Reference":
             continue
@@ -429,6 +428,8 @@ def reference(subject: Subject) -> Iterator[Change]:
             yield Change(written(steps), told, edit, f"{element} bundled")
             edit = _bundled(put(steps, {"reference": BASE + name}), other)
             yield Change(written(steps), f"{told} by its URL", edit, f"{element} url")
+            edit = put((*steps, "reference"), name)
+            yield Change(written(steps), f"refers to a {other['resourceType']} elsewhere", edit, f"{element} elsewhere")
             edit = put((*steps, "type"), other["resourceType"])
             if at(subject.resource, steps).get("reference"):
                 yield Change(written(steps), f"says it is of type {other['resourceType']}", edit, f"{element} says")
@@ -507,7 +508,7 @@ def neutral(subject: Subject) -> Iterator[Change]:
     for node, item in subject.present():
         if item.min or _is_spoken_of(subject, node, item) or item.slices or item.key in ("meta", "id", "contained"):
             continue
-        if node.type == "Coding" or (node.property and (node.property.slices or len(node.value) < 3)):
+        if node.type == "Coding" or (node.item and (node.item.slices or len(node.value) < 3)):
             continue
         yield Change(
             path_of(item), "taken away, as is allowed", drop((*item.holder, item.key)), f"less {element_of(item)}"

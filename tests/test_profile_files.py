@@ -259,7 +259,12 @@ def definitions(archive: Path) -> Iterator[Json]:
 def test_uk_core_is_what_the_snapshots_of_hl7_say() -> None:
     found = [(d["snapshot"]["element"], list(differences(d))) for d in definitions(SNAPSHOTS)]
     assert sum(len(elements) for elements, _ in found) > 5000
-    assert [line for _, lines in found for line in lines] == []
+    # The base package's snapshots, from which these two were made, have a product's own types where its differentials
+    # have those of R4.
+    assert {line.partition(":")[0] for _, lines in found for line in lines} == {
+        "UKCore-Bundle Bundle.entry.response.outcome types",
+        "UKCore-AuditEvent AuditEvent.source.observer targets",
+    }
 
 
 @NEEDS_PACKAGES
@@ -300,7 +305,6 @@ devicemetricobservation Observation.effective[x]:effectiveDateTime min
 cdshooksguidanceresponse GuidanceResponse.module[x]:moduleUri min
 provenance-relevant-history Provenance.entity.agent content
 picoelement EvidenceVariable.characteristic.groupMeasure binding
-ehrsrle-auditevent AuditEvent.source.observer targets
 """
 
 

@@ -128,6 +128,8 @@ def _value(resource: Json) -> float | None:
 
 
 def _at(resource: Json, path: str) -> Any:
+    if "." not in path:
+        return resource.get(path)
     value: Any = resource
     for part in path.split("."):
         value = value.get(part) if isinstance(value, dict) else None

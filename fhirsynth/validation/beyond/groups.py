@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fhirsynth import reading
@@ -76,12 +76,9 @@ def _gathered(resource: Json) -> Gathered:
     """What is inside a resource, found without recursion: resources may be nested deeply."""
     found: list[tuple[str, Json]] = []
     national: set[str] = set()
-    values: list[Any] = [*resource.values()]
+    values: list[Any] = [resource]
     for value in values:  # which grows as it is gone through
-        form = type(value)
-        if form is str:
-            continue
-        if form is dict:
+        if type(value) is dict:
             if "reference" in value:
                 if type(value["reference"]) is str:
                     found.append((value["reference"], value))
@@ -89,9 +86,10 @@ def _gathered(resource: Json) -> Gathered:
                 system = value["system"]
                 if type(system) is str and nations.nation(system):
                     national.add(system)
-            values.extend(value.values())
-        elif form is list:
-            values.extend(value)
+            inner: Iterable[Any] = value.values()
+        else:
+            inner = value
+        values += [item for item in inner if type(item) is dict or type(item) is list]
     return Gathered(found, national)
 
 

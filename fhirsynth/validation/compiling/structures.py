@@ -47,8 +47,8 @@ def rules(definition: Json, types: Types) -> Json:
         raise InputError(f"{url} cannot be compiled: expected a type and a {' or '.join(parts)} with elements")
     named = list(zip(_ids(elements, url), elements, strict=True))
     if not constraint:
-        own = {element["path"] for element in definition.get("differential", {}).get("element", ())}
-        named = [(name, element) for name, element in named if not _strayed(element, own)]
+        own = {element["path"]: element for element in definition.get("differential", {}).get("element", ())}
+        named = [(name, _mended(element, own)) for name, element in named if not _strayed(element, own)]
     found: Json = {"url": url}
     for key in ("version", "status", "kind", "type"):
         if key in definition:
@@ -103,6 +103,16 @@ def _strayed(element: Json, own: Collection[str]) -> bool:
     """
     path = element["path"]
     return bool(own) and "." in path and path not in own and element.get("base", {}).get("path") == path
+
+
+def _mended(element: Json, own: Mapping[str, Json]) -> Json:
+    """An element of a snapshot with the types that its own differential gives.
+
+    The base package's snapshots have targets of a product's own types, and types of later versions of FHIR. A
+    primitive's value keeps what the snapshot says, which has its regular expression.
+    """
+    types = own.get(element["path"], {}).get("type")
+    return {**element, "type": types} if types and not element["path"].endswith(".value") else element
 
 
 def _ids(elements: Iterable[Json], url: str) -> Iterator[str]:

@@ -120,8 +120,6 @@ def _base64(value: str) -> str:
 
 
 def _uri(value: str) -> str:
-    if any(c.isspace() for c in value):
-        return "a URI without spaces"
     if value.startswith("urn:uuid:") and not re.fullmatch(r"urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", value):
         return "urn:uuid: and a UUID in lower case"
     if value.startswith("urn:oid:") and not re.fullmatch(r"urn:oid:[0-2](\.(0|[1-9][0-9]*))+", value):

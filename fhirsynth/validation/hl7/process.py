@@ -143,7 +143,10 @@ class Process:
                 try:
                     answer = orjson.loads(line)
                 except orjson.JSONDecodeError:
-                    continue  # options in JAVA_TOOL_OPTIONS may have Java itself say something
+                    if self._first is None:
+                        continue  # options in JAVA_TOOL_OPTIONS may have Java itself say something
+                    self._java.kill()  # an answer is lost, and would be waited for
+                    break
                 with self._news:
                     if self._first is None:
                         self._first = answer

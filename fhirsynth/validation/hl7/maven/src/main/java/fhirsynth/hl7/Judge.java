@@ -67,7 +67,7 @@ final class Judge {
       validatorFor(json.length()).validate(null, messages, input, FhirFormat.JSON, new ArrayList<>());
     } catch (RuntimeException | StackOverflowError e) {
       kept.remove(); // whatever state it is in
-      issues.add(new Issue("fatal", "", "HL7's validator fell over this resource: " + e, "validator-failed"));
+      issues.add(new Issue("fatal", "", text("HL7's validator fell over this resource: " + e), "validator-failed"));
     }
     for (ValidationMessage message : messages) {
       if (!I18nConstants.TERMINOLOGY_TX_BINDING_NOSOURCE.equals(message.getMessageId())) { // about the profile
@@ -132,8 +132,9 @@ final class Judge {
     }
   }
 
+  /** Never null, and without halves of surrogate pairs, which JSON cannot hold. */
   private static String text(String text) {
-    return text == null ? "" : text;
+    return text == null ? "" : new String(text.getBytes(StandardCharsets.UTF_8), StandardCharsets.UTF_8);
   }
 
   private Issue issue(ValidationMessage message) {
