@@ -14,22 +14,11 @@ from rich.padding import Padding
 from rich.table import Table
 
 from fhirsynth.cli.lives import Json, nhs_number
+from fhirsynth.knowledge.units import written
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-#: UCUM codes as clinicians write them.
-_UNITS = {
-    "mm[Hg]": "mmHg",
-    "Cel": "°C",
-    "kg/m2": "kg/m²",
-    "10*9/L": "×10⁹/L",
-    "umol/L": "µmol/L",
-    "ug/L": "µg/L",
-    "m[IU]/L": "mU/L",
-    "mL/min/{1.73_m2}": "mL/min/1.73 m²",
-    "1": "",
-}
 #: What is said of a prescription made in hospital: a course begun there goes on at home as an order of its own.
 _PRESCRIBED = {"inpatient": " in hospital:", "discharge": " to take home:"}
 _FLAGS = {"H": "high", "HH": "very high", "L": "low", "LL": "very low"}
@@ -98,11 +87,10 @@ def _quantity(quantity: Json) -> str:
 def _unit(quantity: Json) -> str:
     """A unit as it is written by hand: the UCUM code where that can be read, else the words of the resource."""
     code = quantity.get("code", "")
-    if code in _UNITS:
-        return _UNITS[code]
-    if code.startswith("{"):
-        return ""
-    return str(quantity.get("unit", "") if not code or set(code) & set("{[*") else code)
+    known = written(code)
+    if known != code or not code.startswith("{"):
+        return str(quantity.get("unit", "") if not code or set(known) & set("{[*") else known)
+    return ""
 
 
 def _day(text: str) -> str:

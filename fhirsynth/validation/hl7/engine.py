@@ -104,7 +104,7 @@ class Hl7Engine:
                     number, size, asked = waiting.popleft()
                     ahead -= size
                     yield _findings(self._process.answer(number), asked)
-                waiting.append((self._process.ask(text), len(text), resource))
+                waiting.append((self._process.ask(text, _claims(resource)), len(text), resource))
                 ahead += len(text)
             while waiting:
                 number, _, asked = waiting.popleft()
@@ -147,6 +147,13 @@ def _decimal_as_number(value: Any) -> Any:
     if isinstance(value, Decimal):
         return float(value)
     raise TypeError(f"{type(value).__name__} is no JSON")
+
+
+def _claims(resource: Json) -> list[str]:
+    """The profiles that a resource says it meets."""
+    meta = resource.get("meta")
+    claims = meta.get("profile") if isinstance(meta, dict) else None
+    return [claim for claim in claims if isinstance(claim, str)] if isinstance(claims, list) else []
 
 
 def _path(location: str, resource: Json) -> str:

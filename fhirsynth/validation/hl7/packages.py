@@ -167,7 +167,7 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
             for file in (folder / "package.json", *sorted(folder.glob("*.json"))):
                 yield file.name, file.read_bytes()
         return
-    with tarfile.open(path, "r:*") as tar:
+    with tarfile.open(path, "r:gz") as tar:
         for member in tar:
             parts = PurePosixPath(member.name).parts
             content = tar.extractfile(member) if member.isfile() and parts[:-1] == ("package",) else None

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,15 +81,15 @@ class Process:
         """The id of the process."""
         return self._java.pid
 
-    def ask(self, text: bytes) -> int:
-        """Hand over a resource as JSON; the number is that by which to fetch its answer."""
+    def ask(self, text: bytes, claims: Sequence[str] = ()) -> int:
+        """Hand over a resource as JSON and the profiles it claims; the number is that by which to fetch its answer."""
         with self._news:
             if self._trouble:
                 raise InputError(self._trouble)
             self._last += 1
             number = self._last
             self._open.add(number)
-        self._write(b'{"id":%d,"text":%b}' % (number, orjson.dumps(text.decode())))
+        self._write(orjson.dumps({"id": number, "text": text.decode(), "claims": claims}))
         return number
 
     def answer(self, number: int) -> list[dict[str, str]]:

@@ -26,16 +26,25 @@ import java.io.ByteArrayInputStream;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
+import java.util.regex.Pattern;
 
 /** HL7's InstanceValidator with the settings that fit UK Core and a machine without a terminology server. */
 final class Judge {
   /** One thing that the validator said: how grave, where, in which words, and the id of the rule or "". */
-  record Issue(String severity, String location, String message, String rule) {}
+  record Issue(String severity, String location, String message, String rule) {
+    private static final Pattern PROFILE = Pattern.compile(" \\((from|defined in) \\S+\\)$");
+
+    /** The same without the profile that says so. */
+    Issue withoutProfile() {
+      return new Issue(severity, location, PROFILE.matcher(message).replaceFirst(""), rule);
+    }
+  }
 
   /** Letters of JSON after which a thread has its validator made anew. */
   private static final long ENOUGH = 2 << 20;
@@ -58,23 +67,34 @@ final class Judge {
     }
   }
 
-  /** What is wrong with a resource. Never throws: a resource over which the validator itself falls has an issue. */
-  List<Issue> issues(String json) {
+  /**
+   * What is wrong with a resource. Never throws: a resource over which the validator itself falls has an issue.
+   *
+   * <p>The validator looks for claims itself, but told of them it says clearly that a profile is for another type.
+   */
+  List<Issue> issues(String json, List<String> claims) {
     List<ValidationMessage> messages = new ArrayList<>();
-    Set<Issue> issues = new LinkedHashSet<>(); // each profile that is checked says some things again
+    List<Issue> issues = new ArrayList<>();
     try {
       InputStream input = new ByteArrayInputStream(json.getBytes(StandardCharsets.UTF_8));
-      validatorFor(json.length()).validate(null, messages, input, FhirFormat.JSON, new ArrayList<>());
+      List<StructureDefinition> profiles = new ArrayList<>();
+      for (String claim : claims) {
+        Optional.ofNullable(context.fetchResource(StructureDefinition.class, claim)).ifPresent(profiles::add);
+      }
+      validatorFor(json.length()).validate(null, messages, input, FhirFormat.JSON, profiles);
     } catch (RuntimeException | StackOverflowError e) {
       kept.remove(); // whatever state it is in
       issues.add(new Issue("fatal", "", text("HL7's validator fell over this resource: " + e), "validator-failed"));
     }
+    Set<Issue> said = new HashSet<>(); // each profile says again what the type or another profile says
     for (ValidationMessage message : messages) {
-      if (!I18nConstants.TERMINOLOGY_TX_BINDING_NOSOURCE.equals(message.getMessageId())) { // about the profile
-        issues.add(issue(message));
+      Issue issue = issue(message);
+      boolean aboutTheProfile = issue.rule().equals(I18nConstants.TERMINOLOGY_TX_BINDING_NOSOURCE);
+      if (!aboutTheProfile && said.add(issue.withoutProfile())) {
+        issues.add(issue);
       }
     }
-    return List.copyOf(issues);
+    return issues;
   }
 
   /** The validator of this thread: dear to make and so kept, but it gathers what it saw, so not kept for ever. */

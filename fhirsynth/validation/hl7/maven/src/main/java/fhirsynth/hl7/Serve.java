@@ -29,8 +29,11 @@ public final class Serve {
   /** What to judge by: the definitions (each the JSON of a resource), profiles that all must meet, how many threads. */
   public record Start(Map<String, String> definitions, List<String> profiles, int threads, boolean unknownProfilesAreErrors) {}
 
-  /** One resource to judge, as JSON in a string, so that it comes to the validator letter by letter as it was. */
-  public record Question(long id, String text) {}
+  /**
+   * One resource to judge, as JSON in a string, so that it comes to the validator letter by letter as it was, and the
+   * profiles that it claims.
+   */
+  public record Question(long id, String text, List<String> claims) {}
 
   public record Answer(long id, List<Judge.Issue> issues) {}
 
@@ -82,7 +85,7 @@ public final class Serve {
 
   private void answer(Judge judge, Question question) {
     try {
-      say(new Answer(question.id(), judge.issues(question.text())));
+      say(new Answer(question.id(), judge.issues(question.text(), question.claims())));
     } catch (IOException | RuntimeException | Error e) {
       end(e); // an answer that does not come would be waited for
     }

@@ -24,6 +24,9 @@ final class UnslicedElements {
 
   static void handDown(StructureDefinition profile) {
     List<ElementDefinition> stated = profile.getDifferential().getElement();
+    if (stated.stream().anyMatch(element -> !element.hasId())) {
+      return; // without ids there is no telling what belongs to which slice
+    }
     Set<String> ids = new HashSet<>();
     for (ElementDefinition element : stated) {
       ids.add(element.getId());

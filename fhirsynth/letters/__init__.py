@@ -1,0 +1,1 @@
+"""Discharge letters: facts of one hospital stay, planned, put into words, checked, and set on a page."""
