@@ -86,11 +86,10 @@ def _quantity(quantity: Json) -> str:
 
 def _unit(quantity: Json) -> str:
     """A unit as it is written by hand: the UCUM code where that can be read, else the words of the resource."""
-    code = quantity.get("code", "")
-    known = written(code)
-    if known != code or not code.startswith("{"):
-        return str(quantity.get("unit", "") if not code or set(known) & set("{[*") else known)
-    return ""
+    said = written(quantity.get("code"))
+    if not quantity.get("code") or set(said) & set("{[*"):
+        return str(quantity.get("unit", ""))
+    return said
 
 
 def _day(text: str) -> str:

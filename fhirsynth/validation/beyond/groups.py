@@ -116,7 +116,8 @@ def ids_are_unique(resources: Sequence[Json], bundle: Bundle, *, strict: bool) -
     Source: FHIR R4, resource.html. Two versions of one resource, or two servers' resources, may share an id; what
     a transaction or batch creates (POST) is given a new one.
     """
-    apart = {id(resource): _server(url) for url, resource in _addressed(bundle.entries)}
+    # Of two with one address only one is found by it, and it is the address that is told.
+    apart = {id(resource): _server(url) for url, resource in bundle.by_url.items()}
     posted = {id(entry.get("resource")) for entry in bundle.entries if _method(entry) == "POST"}
     seen: set[tuple[str, str, str]] = set()
     for resource in resources:

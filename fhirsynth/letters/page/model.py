@@ -1,0 +1,262 @@
+"""What stands on the page of a letter, in plain lists and texts that every form of it is rendered from.
+
+`page` lays out a letter and its letterhead once; the HTML and the PDF templates only draw what they are given, so
+that the two say the same. Layout: NHS identity guidelines for letters (plain text in place of the logo, which is a
+trade mark), PRSB headings in the order of the letter, requested GP actions in a box near the top.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from fhirsynth.letters import saying
+from fhirsynth.letters.facts import Fact, Stay
+from fhirsynth.letters.letter import Letter, Section
+
+#: Stands on every page, so that nobody takes a printed sheet for a letter about somebody.
+SYNTHETIC = "SYNTHETIC: made-up data, not about a real person"
+CHILD = 16  # years: letters about younger people go to a parent or guardian
+
+
+class Letterhead(NamedTuple):
+    """What a page needs besides the letter. Addresses are lines, the postcode last; "" or () leaves a line out.
+
+    `patient` is the full name, `nhs_number` its ten digits, `written` the day of the letter; `ended` is the day of
+    discharge, or of death where `died`. `author` and `grade` sign; `copies` are told below the signature.
+    """
+
+    trust: str
+    address: Sequence[str]
+    phone: str
+    ward: str
+    practice: str
+    practice_address: Sequence[str]
+    gp: str
+    patient: str
+    patient_short: str
+    patient_address: Sequence[str]
+    born: dt.date
+    nhs_number: str
+    sex: str
+    specialty: str
+    consultant: str
+    admitted: dt.date
+    ended: dt.date
+    written: dt.date
+    author: str
+    grade: str
+    copies: Sequence[str] = ()
+    died: bool = False
+
+
+class _Words(NamedTuple):
+    """Words of the page that differ between the letter to the GP and the letter to the patient."""
+
+    heading: str
+    medicines: tuple[str, ...]
+    results: tuple[str, ...]
+    status: dict[str, str]
+
+
+_GP = _Words(
+    "Discharge summary",
+    ("Medicine", "Dose", "Status", "Why"),
+    ("Test", "Value", "Flag", "Later value"),
+    {"started": "Started", "changed": "Changed", "stopped": "Stopped", "continued": "Continued", "given": "Given here"},
+)
+_PATIENT = _Words(
+    "Your hospital stay",
+    ("Medicine", "How to take it", "What has changed", "What it is for"),
+    ("Test", "Your result", "What this means", "Later result"),
+    {
+        "started": "New",
+        "changed": "Changed",
+        "stopped": "Stopped: do not take",
+        "continued": "No change",
+        "given": "Given in hospital",
+    },
+)
+#: Rows of the medicines table: what the reader has to act on comes first.
+_MEDICINES = ("started", "changed", "stopped", "continued", "given")
+_RESULTS = ("result", "trend")
+#: Sections that the page has as blocks of its own.
+_IN_BLOCKS = frozenset({"patient-demographics", "patient-details", "gp-practice", "distribution-list"})
+_SIGNED = frozenset({"person-completing-record"})
+#: Lines of plan that ask something of the practice.
+_ASKS_GP = re.compile(r"^(?:GP\b|(?:action|request)s? (?:for|to) (?:the )?GP\b)|\bGP to\b|\byour practice\b", re.I)
+
+
+def page(letter: Letter, head: Letterhead) -> dict[str, Any]:
+    """The page of a letter as JSON: texts, lists of texts, and blocks (`text`, `list`, `table`) in sections."""
+    to_patient = letter.kind == "patient"
+    words = _PATIENT if to_patient else _GP
+    number = saying.nhs_number(head.nhs_number)
+    sections = []
+    for section in letter.sections:
+        if section.key in _IN_BLOCKS | _SIGNED or not section.text.strip():
+            continue
+        sections.append({"id": section.key, "title": section.title, "blocks": _blocks(letter.stay, section, words)})
+    return {
+        "language": "en-GB",
+        "kind": letter.kind,
+        "synthetic": SYNTHETIC,
+        "title": f"{words.heading}: {head.patient}, {saying.date(head.written)}",
+        "heading": words.heading,
+        "running": f"{head.patient}, NHS number {number}",
+        "trust": head.trust,
+        "sender": [line for line in (head.ward, *head.address) if line],
+        "phone": head.phone,
+        "date": saying.date(head.written),
+        "recipient": _recipient(head, to_patient),
+        "greeting": _greeting(head, to_patient),
+        "nhs_number": number,
+        "details": _details(head, number),
+        "actions": [] if to_patient else _actions(letter.sections),
+        "sections": sections,
+        "closing": "Yours sincerely",
+        "author": head.author,
+        "grade": [line for line in (head.grade, head.specialty, head.trust) if line],
+        "copies": list(head.copies),
+    }
+
+
+def _recipient(head: Letterhead, to_patient: bool) -> list[str]:
+    """The lines of the address window."""
+    if to_patient:
+        name = f"Parent or guardian of {head.patient}" if _is_child(head) else head.patient
+        return [name, *head.patient_address]
+    return [line for line in (head.gp, head.practice, *head.practice_address) if line]
+
+
+def _is_child(head: Letterhead) -> bool:
+    years = head.written.year - head.born.year
+    return years - ((head.written.month, head.written.day) < (head.born.month, head.born.day)) < CHILD
+
+
+def _greeting(head: Letterhead, to_patient: bool) -> str:
+    if to_patient:
+        return "Dear parent or guardian" if _is_child(head) else f"Dear {head.patient_short}"
+    words = head.gp.split()
+    return f"Dear {words[0]} {words[-1]}" if len(words) > 1 else "Dear Doctor"
+
+
+def _details(head: Letterhead, number: str) -> list[dict[str, Any]]:
+    """The patient block and the block about the stay: titles with pairs of term and lines."""
+    patient = [
+        ("Name", [head.patient]),
+        ("Date of birth", [saying.date(head.born)]),
+        ("NHS number", [number]),
+        ("Sex", [head.sex.capitalize()]),
+        ("Address", list(head.patient_address)),
+    ]
+    stay = [
+        ("Admitted", [saying.date(head.admitted)]),
+        ("Died" if head.died else "Discharged", [saying.date(head.ended)]),
+        ("Ward", [head.ward]),
+        ("Specialty", [head.specialty]),
+        ("Consultant", [head.consultant]),
+        ("GP practice", [head.practice]),
+    ]
+    return [
+        {"title": title, "rows": [[term, lines] for term, lines in rows if any(lines)]}
+        for title, rows in (("Patient details", patient), ("Admission and discharge", stay))
+    ]
+
+
+def _actions(sections: Iterable[Section]) -> list[str]:
+    """What the letter asks of the GP, sentence by sentence, out of its plan."""
+    found: list[str] = []
+    for section in sections:
+        if section.key.startswith("plan"):
+            for line in _lines(section.text):
+                found.extend(part for part in re.split(r"(?<=[.;])\s+(?=[A-Z])", line) if _ASKS_GP.search(part))
+    return found
+
+
+# ---- blocks of a section
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a text that say something, without marks of lists."""
+    return [line for line in (re.sub(r"^\s*(?:[-•*]|\d+[.)])\s+", "", raw).strip() for raw in text.split("\n")) if line]
+
+
+def _blocks(stay: Stay, section: Section, words: _Words) -> list[dict[str, Any]]:
+    """A narrative section as paragraphs; one made of lines as tables of its medicines and results and a list."""
+    if section.writer != "fixed":
+        return [{"kind": "text", "lines": _lines(section.text)}]
+    facts = {fact.id: fact for fact in stay.facts}
+    told: dict[str, Fact] = {}
+    rest: list[str] = []
+    for start, line in _placed(section.text):
+        here = [s.fact for s in section.spans if start <= s.start < start + len(line) and s.fact in facts]
+        tabled = [name for name in here if facts[name].kind in (*_MEDICINES, *_RESULTS)]
+        told.update((name, facts[name]) for name in tabled)
+        if not tabled:
+            rest.append(line)
+    blocks = []
+    medicines = [fact for kind in _MEDICINES for fact in told.values() if fact.kind == kind]
+    if medicines:
+        rows = [_medicine(fact, words) for fact in medicines]
+        blocks.append({"kind": "table", "columns": list(words.medicines), "rows": rows, "class": "medicines"})
+    results = [fact for fact in told.values() if fact.kind in _RESULTS]
+    if results:
+        rows = _results(results, words)
+        blocks.append({"kind": "table", "columns": list(words.results), "rows": rows, "class": "results"})
+    lines = _lines("\n".join(rest))
+    if len(lines) == 1:
+        blocks.append({"kind": "text", "lines": lines})
+    elif lines:
+        blocks.append({"kind": "list", "lines": lines})
+    return blocks
+
+
+def _placed(text: str) -> Iterable[tuple[int, str]]:
+    """The lines of a text with where each begins."""
+    at = 0
+    for line in text.split("\n"):
+        yield at, line
+        at += len(line) + 1
+
+
+def _said(fact: Fact, slot: str, words: _Words) -> str:
+    value = fact.values.get(slot)
+    if value is None:
+        return ""
+    return (value.patient or value.text) if words is _PATIENT else value.text
+
+
+def _medicine(fact: Fact, words: _Words) -> list[str]:
+    """One row: the medicine, its dose, what happened to it, why."""
+    dose = _said(fact, "dose", words)
+    if fact.kind == "changed" and "to" in fact.values:
+        dose = f"{_said(fact, 'to', words)} (was {_said(fact, 'from', words)})"
+    elif fact.kind == "stopped":
+        dose = ""
+    if "days" in fact.values:
+        dose = f"{dose}, {_said(fact, 'days', words)}" if dose else _said(fact, "days", words)
+    why = _said(fact, "why", words) or _said(fact, "for", words)
+    return [_capital(_said(fact, "", words)), _capital(dose) or "–", words.status[fact.kind], _capital(why) or "–"]
+
+
+def _results(facts: Sequence[Fact], words: _Words) -> list[list[str]]:
+    """One row a test: its first value, whether it was high or low, and its last where that is told."""
+    rows: dict[str, list[str]] = {}
+    for fact in facts:
+        test = next((tag for tag in fact.tags if tag.startswith("test:")), fact.id)
+        row = rows.setdefault(test, [_capital(_said(fact, "", words)), "", "", ""])
+        if fact.kind == "trend":
+            row[1] = row[1] or _said(fact, "first", words)
+            row[3] = _said(fact, "last", words) + (" (normal)" if "normalised" in fact.tags else "")
+        else:
+            row[1] = _said(fact, "value", words)
+        row[2] = row[2] or next((tag.capitalize() for tag in ("high", "low", "normal") if tag in fact.tags), "")
+    return [[cell or "–" for cell in row] for row in rows.values()]
+
+
+def _capital(text: str) -> str:
+    """With a capital at its start, unless its first word has its own capitals (eGFR)."""
+    return text[:1].upper() + text[1:] if text.split(" ")[0].islower() else text
