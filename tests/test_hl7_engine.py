@@ -114,6 +114,7 @@ EAR = "UKCore-Condition-BleedingFromEar-Example"
 SCAN = "UKCore-DiagnosticReport-CTChestScan-Example"
 SKIN = "UKCore-Procedure-ExaminationOfSkin-Example"
 CLINIC = "UKCore-Location-CardiologySJUH-Example"
+LANGUAGE = "communication[0].language"
 CODE = "Terminology_TX_NoValid_16"
 CONCEPT = "Terminology_TX_NoValid_1_CC"
 LEAST = "Validation_VAL_Profile_Minimum"
@@ -154,13 +155,7 @@ WRONG: list[tuple[str, str, Any, str, str]] = [
     ),
     (RICHARD, "meta", {"profile": [f"{PROFILE}UKCore-Nope"]}, "Validation_VAL_Profile_Unknown", "meta.profile[0]"),
     (RICHARD, "meta", "x", "invalid", "meta"),
-    (
-        RICHARD,
-        "communication[0].language.coding[0].code",
-        "qqqq9",
-        "Terminology_TX_NoValid_6",
-        "communication[0].language",
-    ),
+    (RICHARD, "communication[0].language.coding", [{"system": "urn:ietf:bcp:47", "code": "q9"}], CONCEPT, LANGUAGE),
     (RICHARD, "contained", [{"resourceType": "Organization", "id": "o"}], "org-1", "contained[0]"),
     (MEDICINE, "status", "actve", CODE, "status"),
     (MEDICINE, "intent", GONE, LEAST, ""),
@@ -169,7 +164,7 @@ WRONG: list[tuple[str, str, Any, str, str]] = [
     (ALLERGY, "clinicalStatus.coding[0].code", "activ", CONCEPT, "clinicalStatus"),
     (ALLERGY, "criticality", "hi", CODE, "criticality"),
     (PRESSURE, "component[0].code.text", "Systolic", "Validation_VAL_Profile_NotSlice", "component[0]"),
-    (PRESSURE, "component[0].code.coding[0].code", "8480-7", "_DT_Fixed_Wrong", "component[0].code.coding[0].code"),
+    (PRESSURE, "component[0].code.coding[1].code", "8480-7", "_DT_Fixed_Wrong", "component[0].code.coding[1].code"),
     (PRESSURE, "component[0].valueQuantity.unit", "mmHg", "_DT_Fixed_Wrong", "component[0].valueQuantity.unit"),
     (PRESSURE, "component", GONE, LEAST, ""),
     (HEIGHT, "valueQuantity.value", "tall", "Type_Specific_Checks_DT_Decimal_Valid", "valueQuantity.value"),

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-from pathlib import Path
-
-import pytest
+from collections.abc import Iterator
+from typing import Any
 
 from fhirsynth import Population
+from fhirsynth.validation.hl7 import Hl7Engine
 
-VALIDATOR = Path(__file__).parent.parent.parent / "shared" / "tools" / "hl7-validator" / "validate"
-TOOLS = [name for name in ("java", "mvn") if shutil.which(name) is None]
 #: Organisations to judge of each type: all are made alike, and the judge is slow.
 OF_EACH_TYPE = 40
 
-pytestmark = [
-    pytest.mark.skipif(not VALIDATOR.exists(), reason="../shared holds HL7's validator and is not there"),
-    pytest.mark.skipif(bool(TOOLS), reason=f"HL7's validator needs {' and '.join(TOOLS)}, not found here"),
-]
 
-
-def test_ten_people_and_the_organisations_have_no_error(tmp_path: Path) -> None:
+def _documents() -> Iterator[dict[str, Any]]:
+    """The bundle of some organisations, then those of ten people."""
     population = Population(n=10, seed=1)
     places = population.organisations()
     by_type: dict[str, int] = {}
@@ -32,13 +23,12 @@ def test_ten_people_and_the_organisations_have_no_error(tmp_path: Path) -> None:
         by_type[kind] = by_type.get(kind, 0) + 1
         if by_type[kind] <= OF_EACH_TYPE:
             kept.append(entry)
-    (tmp_path / "organisations.json").write_text(json.dumps(places | {"entry": kept}))
-    for number, bundle in enumerate(population.people()):
-        (tmp_path / f"{number:02}.json").write_text(json.dumps(bundle))
-    done = subprocess.run(
-        [str(VALIDATOR), "--min", "error", str(tmp_path)], capture_output=True, text=True, timeout=900
-    )
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
-    errors = [answer for answer in answers if answer.get("severity") in ("error", "fatal")]
-    assert not errors, "\n".join(json.dumps(error) for error in errors[:10])
-    assert done.returncode == 0, done.stderr[-2000:]
+    yield places | {"entry": kept}
+    yield from population.people()
+
+
+def test_ten_people_and_the_organisations_have_no_error(hl7_engine: Hl7Engine) -> None:
+    judged = list(hl7_engine.check_many(_documents()))
+    assert len(judged) >= 11
+    errors = [str(finding) for findings in judged for finding in findings if finding.severity == "error"]
+    assert not errors, "\n".join(errors[:10])

@@ -6,6 +6,7 @@ of one person, oldest first.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -158,6 +159,8 @@ class _Facts:
         self, kind: str, values: Mapping[str, Value], *rows: Any, tags: Iterable[str] = (), required: bool = False
     ) -> None:
         """One more fact of a kind, from these rows."""
+        if self._age < CHILD:  # a letter about a child speaks to the parents
+            values = {slot: value._replace(patient=_of_child(value.patient)) for slot, value in values.items()}
         self._counts[kind] += 1
         names = tuple(f"{_TYPES[type(row)]}/{row.id}" for row in rows if row is not None)
         self.facts.append(Fact(f"{kind}:{self._counts[kind]}", kind, values, names, frozenset(tags), required))
@@ -524,6 +527,11 @@ def _substance(name: str) -> str:
         if name.endswith(behind):
             name = name.removesuffix(behind)
     return name[0].lower() + name[1:]
+
+
+def _of_child(plain: str) -> str:
+    """Plain words that speak to the patient, spoken to the parents."""
+    return re.sub(r"\byou\b", "your child", re.sub(r"\byour\b", "your child's", plain))
 
 
 def _grammar(sex: str, age: int) -> Mapping[str, str]:

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from fhirsynth.letters.letter import Letter
 from fhirsynth.letters.page.model import Letterhead, page
@@ -31,7 +32,7 @@ def render(content: dict[str, Any]) -> str:
     """HTML of a page that `model.page` laid out."""
     name = "patient-letter.html" if content["kind"] == "patient" else "letter.html"
     # The style sheet is ours and stands inside <style>, where nothing is to be escaped.
-    return _templates().get_template(name).render(page=content, css=jinja2.utils.markupsafe.Markup(_css()))
+    return _templates().get_template(name).render(page=content, css=Markup(_css()))
 
 
 def html(letter: Letter, head: Letterhead) -> str:

@@ -33,9 +33,13 @@ def _compiler() -> Any:
 
 
 def render(content: dict[str, Any]) -> bytes:
-    """PDF of a page that `model.page` laid out."""
+    """PDF of a page that `model.page` laid out. Raises InputError where it has a character that no font here shows."""
     text = json.dumps(content, ensure_ascii=False, sort_keys=True)
-    made: bytes = _compiler().compile(format="pdf", pdf_standards="ua-1", sys_inputs={"page": text})
+    compiler = _compiler()
+    try:
+        made: bytes = compiler.compile(format="pdf", pdf_standards="ua-1", sys_inputs={"page": text})
+    except RuntimeError as error:  # typst.TypstError: an accessible PDF cannot be made of this text
+        raise InputError(f"{content['title']}: no PDF can be made ({error}); choose text or HTML") from error
     return made
 
 

@@ -57,6 +57,8 @@ final class Judge {
   Judge(Serve.Start start) {
     IValidationSupport definitions = Definitions.of(FhirContext.forR4Cached(), start.definitions());
     context = WorkerContextValidationSupportAdapter.newVersionSpecificWorkerContextWrapper(definitions);
+    // All snapshots, now: when two threads make them as they need them, HAPI 8.8.1 has each wait for the other.
+    context.fetchResourcesByType(StructureDefinition.class);
     unknownProfilesAreErrors = start.unknownProfilesAreErrors();
     for (String url : start.profiles()) {
       StructureDefinition profile = context.fetchResource(StructureDefinition.class, url);

@@ -12,6 +12,7 @@ import java.io.FileInputStream;
 import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
+import java.lang.management.ManagementFactory;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -74,6 +75,7 @@ public final class Serve {
       return;
     }
     say(Map.of("ready", true));
+    watch();
     ExecutorService workers = Executors.newFixedThreadPool(
         start.threads(), work -> new Thread(null, work, "judge", STACK));
     MappingIterator<Question> questions = JSON.readerFor(Question.class).readValues(first.getParser());
@@ -89,6 +91,22 @@ public final class Serve {
     } catch (IOException | RuntimeException | Error e) {
       end(e); // an answer that does not come would be waited for
     }
+  }
+
+  /** Ends the process where threads wait for each other for ever: HAPI locks definitions in no fixed order. */
+  private static void watch() {
+    Thread watcher = new Thread(() -> {
+      try {
+        while (ManagementFactory.getThreadMXBean().findDeadlockedThreads() == null) {
+          Thread.sleep(2000);
+        }
+        end(new IllegalStateException("threads of the validator wait for each other"));
+      } catch (InterruptedException e) {
+        Thread.currentThread().interrupt();
+      }
+    }, "watcher");
+    watcher.setDaemon(true);
+    watcher.start();
   }
 
   private static void end(Throwable why) {

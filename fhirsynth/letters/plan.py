@@ -1,0 +1,195 @@
+"""Which sections a discharge letter has, in which order, and which facts each of them is about.
+
+Headings, codes and obligations are data: `sections.toml`, after the PRSB standard for inpatient discharge.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fhirsynth.letters.facts import Fact, Stay
+from fhirsynth.letters.phrases import SLOTS, Piece, Place, Test, condition, parse
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Part(_Form):
+    """A part of a narrative section: how many patterns it takes at least (where there are any) and at most."""
+
+    name: str
+    title: str = ""
+    least: int = 0
+    most: int
+    bare: bool = False
+    paragraph: bool = False
+    alone: bool = False
+
+
+class _LineForm(_Form):
+    text: str
+    each: str = ""
+    joined: str = Field(default="", alias="with")
+    when: tuple[str, ...] = ()
+    says: str = ""
+    about: str = ""
+    type: str = ""
+
+
+class _SectionForm(_Form):
+    key: str
+    title: str
+    snomed: str
+    ukcore: str
+    obligation: Literal["M", "R", "O"]
+    kind: Literal["fixed", "narrative"]
+    line: tuple[_LineForm, ...] = ()
+    must: tuple[str, ...] = ()
+    most: Mapping[str, int] = {}
+    part: tuple[Part, ...] = ()
+
+
+class _File(_Form):
+    section: tuple[_SectionForm, ...]
+    patient: tuple[Part, ...]
+
+
+class Stretch(NamedTuple):
+    """A piece of a line that is said whole or, where `optional` and a slot of it is missing, not at all."""
+
+    pieces: tuple[Piece, ...]
+    optional: bool
+
+
+class Line(NamedTuple):
+    """One line of a fixed section. `says` names a kind whose fact the text itself states, from the word `about` on."""
+
+    stretches: tuple[Stretch, ...]
+    each: str
+    joined: str
+    when: tuple[tuple[str, str, bool], ...]
+    says: str
+    about: str
+    type: str
+
+
+class Heading(NamedTuple):
+    """A section under its PRSB heading. `parts` and `must` are a narrative section's, `lines` a fixed one's."""
+
+    key: str
+    title: str
+    snomed: str
+    ukcore: str
+    obligation: Literal["M", "R", "O"]
+    kind: Literal["fixed", "narrative"]
+    lines: tuple[Line, ...] = ()
+    parts: tuple[Part, ...] = ()
+    must: tuple[tuple[str, str], ...] = ()
+    most: Mapping[str, int] = {}
+
+
+class Planned(NamedTuple):
+    """A section of one letter with the facts it is about, and the ids of those that it must say."""
+
+    heading: Heading
+    facts: tuple[Fact, ...]
+    must: frozenset[str]
+
+
+#: Section that the patterns of the letter to the patient belong to; its parts are sections of that letter.
+PATIENT_LETTER = "patient-letter"
+
+
+@cache
+def headings() -> tuple[Heading, ...]:
+    """The sections of the letter to the general practitioner, in order."""
+    return tuple(_heading(form) for form in _file().section)
+
+
+@cache
+def patient_headings() -> tuple[Heading, ...]:
+    """The sections of the letter to the patient, in order: keys are `patient-letter-<part>`."""
+    most = {"result": 2, "trend": 1, "proc": 4, "pmh": 0, "continued": 0}
+    return tuple(
+        Heading(f"{PATIENT_LETTER}-{part.name}", part.title, "", "", "O", "narrative", (), (part,), (), most)
+        for part in _file().patient
+    )
+
+
+@cache
+def heading_of(key: str) -> Heading:
+    """The heading of a section by its key, of either letter. Raises KeyError."""
+    return {heading.key: heading for heading in (*headings(), *patient_headings())}[key]
+
+
+def plan(stay: Stay, kind: str = "gp") -> tuple[Planned, ...]:
+    """The sections of a letter about a stay, with their facts. The letter to the patient has none after a death."""
+    if kind == "patient":
+        return () if "died" in stay.tags else tuple(Planned(h, stay.facts, frozenset()) for h in patient_headings())
+    return tuple(Planned(heading, *_share(heading, stay)) for heading in headings())
+
+
+def _share(heading: Heading, stay: Stay) -> tuple[tuple[Fact, ...], frozenset[str]]:
+    """The facts that a section may say, and those of them that it must."""
+    if heading.kind == "fixed":
+        kinds = {p.kind for line in heading.lines for s in line.stretches for p in s.pieces if isinstance(p, Place)}
+        kinds |= {line.says for line in heading.lines}
+        own = tuple(fact for fact in stay.facts if fact.kind in kinds)
+        return own, frozenset(fact.id for fact in own if fact.required)
+    must = (f.id for f in stay.facts for kind, tag in heading.must if f.kind == kind and (not tag or tag in f.tags))
+    return stay.facts, frozenset(must)
+
+
+@cache
+def _file() -> _File:
+    text = (resources.files("fhirsynth.letters") / "sections.toml").read_text(encoding="utf-8")
+    try:
+        return _File.model_validate(tomllib.loads(text))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"sections.toml: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def _heading(form: _SectionForm) -> Heading:
+    must = tuple((kind, tag) for kind, _, tag in (term.partition(":") for term in form.must))
+    for kind in (*(kind for kind, _ in must), *form.most):
+        if kind not in SLOTS:
+            raise ValueError(f"sections.toml: {form.key}: no kind of fact is called {kind!r}")
+    return Heading(
+        form.key,
+        form.title,
+        form.snomed,
+        form.ukcore,
+        form.obligation,
+        form.kind,
+        tuple(_line(line) for line in form.line),
+        form.part,
+        must,
+        form.most,
+    )
+
+
+def _line(form: _LineForm) -> Line:
+    stretches = [
+        Stretch(parse(text.strip("<>")), text.startswith("<"))
+        for text in re.findall(r"<[^<>]*>|[^<>]+", form.text)
+    ]
+    when = tuple((*condition(term.removeprefix("!")), not term.startswith("!")) for term in form.when)
+    return Line(tuple(stretches), form.each, form.joined, when, form.says, form.about, form.type)
+
+
+def holds(line: Line, stay: Stay, bound: Mapping[str, Fact]) -> bool:
+    """Whether the terms of a line's `when` hold for a stay and the facts that the line is about."""
+    for kind, tag, wanted in line.when:
+        tags = stay.tags if not kind else bound[kind].tags if kind in bound else frozenset()
+        if not Test(frozenset({tag}), frozenset()).passes(tags) == wanted:
+            return False
+    return True
