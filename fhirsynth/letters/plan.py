@@ -32,6 +32,7 @@ class Part(_Form):
     bare: bool = False
     paragraph: bool = False
     alone: bool = False
+    must: tuple[str, ...] = ()
 
 
 class _LineForm(_Form):
@@ -119,7 +120,9 @@ def patient_headings() -> tuple[Heading, ...]:
     """The sections of the letter to the patient, in order: keys are `patient-letter-<part>`."""
     most = {"result": 2, "trend": 1, "proc": 4, "pmh": 0, "continued": 0}
     return tuple(
-        Heading(f"{PATIENT_LETTER}-{part.name}", part.title, "", "", "O", "narrative", (), (part,), (), most)
+        Heading(
+            f"{PATIENT_LETTER}-{part.name}", part.title, "", "", "O", "narrative", (), (part,), _terms(part.must), most
+        )
         for part in _file().patient
     )
 
@@ -133,7 +136,7 @@ def heading_of(key: str) -> Heading:
 def plan(stay: Stay, kind: str = "gp") -> tuple[Planned, ...]:
     """The sections of a letter about a stay, with their facts. The letter to the patient has none after a death."""
     if kind == "patient":
-        return () if "died" in stay.tags else tuple(Planned(h, stay.facts, frozenset()) for h in patient_headings())
+        return () if "died" in stay.tags else tuple(Planned(h, *_share(h, stay)) for h in patient_headings())
     return tuple(Planned(heading, *_share(heading, stay)) for heading in headings())
 
 
@@ -159,7 +162,7 @@ def _file() -> _File:
 
 
 def _heading(form: _SectionForm) -> Heading:
-    must = tuple((kind, tag) for kind, _, tag in (term.partition(":") for term in form.must))
+    must = _terms(form.must)
     for kind in (*(kind for kind, _ in must), *form.most):
         if kind not in SLOTS:
             raise ValueError(f"sections.toml: {form.key}: no kind of fact is called {kind!r}")
@@ -175,6 +178,11 @@ def _heading(form: _SectionForm) -> Heading:
         must,
         form.most,
     )
+
+
+def _terms(terms: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Kinds, each with a tag or "", from `kind` and `kind:tag`."""
+    return tuple((kind, tag) for kind, _, tag in (term.partition(":") for term in terms))
 
 
 def _line(form: _LineForm) -> Line:

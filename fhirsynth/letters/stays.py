@@ -244,8 +244,8 @@ class _Facts:
         }
         for row in coded:
             condition = self.knowledge.conditions[row.key]
-            name = row.name if row.name != condition.name else condition.words.letter[0]
-            name = name if name[:2].isupper() else name[0].lower() + name[1:]
+            # A stage is told by the name it is coded with; everything else by the word that letters use.
+            name = condition.words.letter[0] if row.name == condition.name else row.name[0].lower() + row.name[1:]
             value = Value(name, "condition", SNOMED, row.snomed, condition.words.patient)
             if row.rank == 1:
                 values, tags = (

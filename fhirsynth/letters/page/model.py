@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fhirsynth.letters import saying
@@ -24,32 +24,28 @@ CHILD = 16  # years: letters about younger people go to a parent or guardian
 class Letterhead(NamedTuple):
     """What a page needs besides the letter. Addresses are lines, the postcode last; "" or () leaves a line out.
 
-    `patient` is the full name, `nhs_number` its ten digits, `written` the day of the letter; `ended` is the day of
-    discharge, or of death where `died`. `author` and `grade` sign; `copies` are told below the signature.
+    `patient` is the full name, `patient_short` how the letter greets, `nhs_number` its ten digits, `written` the day
+    of the letter. `author` and `grade` sign. `copies` stand below the signature; without any, the letter's own
+    distribution list does.
     """
 
     trust: str
     address: Sequence[str]
     phone: str
     ward: str
+    gp: str
     practice: str
     practice_address: Sequence[str]
-    gp: str
     patient: str
     patient_short: str
     patient_address: Sequence[str]
     born: dt.date
     nhs_number: str
-    sex: str
-    specialty: str
-    consultant: str
-    admitted: dt.date
-    ended: dt.date
     written: dt.date
     author: str
     grade: str
+    specialty: str = ""
     copies: Sequence[str] = ()
-    died: bool = False
 
 
 class _Words(NamedTuple):
@@ -59,18 +55,20 @@ class _Words(NamedTuple):
     medicines: tuple[str, ...]
     results: tuple[str, ...]
     status: dict[str, str]
+    before: str  # status of what somebody took who died in the stay
 
 
 _GP = _Words(
     "Discharge summary",
     ("Medicine", "Dose", "Status", "Why"),
-    ("Test", "Value", "Flag", "Later value"),
+    ("Test", "Value", "Flag", "Date", "Later value"),
     {"started": "Started", "changed": "Changed", "stopped": "Stopped", "continued": "Continued", "given": "Given here"},
+    "Taken before admission",
 )
 _PATIENT = _Words(
     "Your hospital stay",
     ("Medicine", "How to take it", "What has changed", "What it is for"),
-    ("Test", "Your result", "What this means", "Later result"),
+    ("Test", "Your result", "Flag", "Date", "Later result"),
     {
         "started": "New",
         "changed": "Changed",
@@ -78,13 +76,17 @@ _PATIENT = _Words(
         "continued": "No change",
         "given": "Given in hospital",
     },
+    "Taken before admission",
 )
 #: Rows of the medicines table: what the reader has to act on comes first.
 _MEDICINES = ("started", "changed", "stopped", "continued", "given")
 _RESULTS = ("result", "trend")
-#: Sections that the page has as blocks of its own.
-_IN_BLOCKS = frozenset({"patient-demographics", "patient-details", "gp-practice", "distribution-list"})
-_SIGNED = frozenset({"person-completing-record"})
+#: Sections that stand side by side below the heading, as terms and values: by column.
+_COLUMNS = (("patient-demographics", "gp-practice"), ("admission-details", "discharge-details"))
+_IN_COLUMNS = frozenset(key for column in _COLUMNS for key in column)
+_SIGNED, _COPIES = "person-completing-record", "distribution-list"
+#: Fixed sections of which each line is a term and what it is.
+_TERMS = _IN_COLUMNS | {"diagnoses", _SIGNED}
 #: Lines of plan that ask something of the practice.
 _ASKS_GP = re.compile(r"^(?:GP\b|(?:action|request)s? (?:for|to) (?:the )?GP\b)|\bGP to\b|\byour practice\b", re.I)
 
@@ -94,11 +96,8 @@ def page(letter: Letter, head: Letterhead) -> dict[str, Any]:
     to_patient = letter.kind == "patient"
     words = _PATIENT if to_patient else _GP
     number = saying.nhs_number(head.nhs_number)
-    sections = []
-    for section in letter.sections:
-        if section.key in _IN_BLOCKS | _SIGNED or not section.text.strip():
-            continue
-        sections.append({"id": section.key, "title": section.title, "blocks": _blocks(letter.stay, section, words)})
+    sections = {section.key: section for section in letter.sections if section.text.strip()}
+    below = [section for key, section in sections.items() if key not in _IN_COLUMNS | {_SIGNED, _COPIES}]
     return {
         "language": "en-GB",
         "kind": letter.kind,
@@ -113,13 +112,17 @@ def page(letter: Letter, head: Letterhead) -> dict[str, Any]:
         "recipient": _recipient(head, to_patient),
         "greeting": _greeting(head, to_patient),
         "nhs_number": number,
-        "details": _details(head, number),
-        "actions": [] if to_patient else _actions(letter.sections),
-        "sections": sections,
+        "columns": [] if to_patient else _columns(sections, head, number),
+        "actions": [] if to_patient else _actions(below),
+        "sections": [
+            {"id": section.key, "title": section.title, "blocks": _blocks(letter.stay, section, words)}
+            for section in below
+        ],
         "closing": "Yours sincerely",
         "author": head.author,
         "grade": [line for line in (head.grade, head.specialty, head.trust) if line],
-        "copies": list(head.copies),
+        "completed": _lines(sections[_SIGNED].text) if _SIGNED in sections else [],
+        "copies": list(head.copies) or (_lines(sections[_COPIES].text) if _COPIES in sections else []),
     }
 
 
@@ -143,27 +146,35 @@ def _greeting(head: Letterhead, to_patient: bool) -> str:
     return f"Dear {words[0]} {words[-1]}" if len(words) > 1 else "Dear Doctor"
 
 
-def _details(head: Letterhead, number: str) -> list[dict[str, Any]]:
-    """The patient block and the block about the stay: titles with pairs of term and lines."""
-    patient = [
-        ("Name", [head.patient]),
-        ("Date of birth", [saying.date(head.born)]),
-        ("NHS number", [number]),
-        ("Sex", [head.sex.capitalize()]),
-        ("Address", list(head.patient_address)),
+def _columns(sections: Mapping[str, Section], head: Letterhead, number: str) -> list[list[dict[str, Any]]]:
+    """Two columns of blocks: the patient and the practice, the admission and the discharge, as far as they are told."""
+    columns = [
+        [{"title": sections[key].title, "rows": _terms(_lines(sections[key].text))} for key in keys if key in sections]
+        for keys in _COLUMNS
     ]
-    stay = [
-        ("Admitted", [saying.date(head.admitted)]),
-        ("Died" if head.died else "Discharged", [saying.date(head.ended)]),
-        ("Ward", [head.ward]),
-        ("Specialty", [head.specialty]),
-        ("Consultant", [head.consultant]),
-        ("GP practice", [head.practice]),
-    ]
-    return [
-        {"title": title, "rows": [[term, lines] for term, lines in rows if any(lines)]}
-        for title, rows in (("Patient details", patient), ("Admission and discharge", stay))
-    ]
+    if _COLUMNS[0][0] not in sections:
+        rows: list[tuple[str, list[str]]] = [
+            ("Name", [head.patient]),
+            ("Date of birth", [saying.date(head.born)]),
+            ("NHS number", [number]),
+            ("Address", list(head.patient_address)),
+        ]
+        columns[0].insert(0, {"title": "Patient details", "rows": [[term, lines] for term, lines in rows if any(lines)]})
+    return [column for column in columns if column]
+
+
+def _terms(lines: Sequence[str]) -> list[list[Any]]:
+    """Lines "term: value" as terms with their values; values of a term that follow each other are one row."""
+    rows: list[list[Any]] = []
+    for line in lines:
+        term, found, value = line.partition(": ")
+        if not found:
+            term, value = "", line
+        if rows and rows[-1][0] == term:
+            rows[-1][1].append(value)
+        else:
+            rows.append([term, [value]])
+    return rows
 
 
 def _actions(sections: Iterable[Section]) -> list[str]:
@@ -200,14 +211,16 @@ def _blocks(stay: Stay, section: Section, words: _Words) -> list[dict[str, Any]]
     blocks = []
     medicines = [fact for kind in _MEDICINES for fact in told.values() if fact.kind == kind]
     if medicines:
-        rows = [_medicine(fact, words) for fact in medicines]
+        rows = [_medicine(fact, words, "died" in stay.tags) for fact in medicines]
         blocks.append({"kind": "table", "columns": list(words.medicines), "rows": rows, "class": "medicines"})
     results = [fact for fact in told.values() if fact.kind in _RESULTS]
     if results:
         rows = _results(results, words)
         blocks.append({"kind": "table", "columns": list(words.results), "rows": rows, "class": "results"})
     lines = _lines("\n".join(rest))
-    if len(lines) == 1:
+    if section.key in _TERMS:
+        blocks.append({"kind": "terms", "rows": _terms(lines)})
+    elif len(lines) == 1:
         blocks.append({"kind": "text", "lines": lines})
     elif lines:
         blocks.append({"kind": "list", "lines": lines})
@@ -229,7 +242,7 @@ def _said(fact: Fact, slot: str, words: _Words) -> str:
     return (value.patient or value.text) if words is _PATIENT else value.text
 
 
-def _medicine(fact: Fact, words: _Words) -> list[str]:
+def _medicine(fact: Fact, words: _Words, died: bool) -> list[str]:
     """One row: the medicine, its dose, what happened to it, why."""
     dose = _said(fact, "dose", words)
     if fact.kind == "changed" and "to" in fact.values:
@@ -239,7 +252,8 @@ def _medicine(fact: Fact, words: _Words) -> list[str]:
     if "days" in fact.values:
         dose = f"{dose}, {_said(fact, 'days', words)}" if dose else _said(fact, "days", words)
     why = _said(fact, "why", words) or _said(fact, "for", words)
-    return [_capital(_said(fact, "", words)), _capital(dose) or "–", words.status[fact.kind], _capital(why) or "–"]
+    status = words.before if died and fact.kind == "continued" else words.status[fact.kind]
+    return [_capital(_said(fact, "", words)), _capital(dose) or "–", status, _capital(why) or "–"]
 
 
 def _results(facts: Sequence[Fact], words: _Words) -> list[list[str]]:
@@ -247,12 +261,12 @@ def _results(facts: Sequence[Fact], words: _Words) -> list[list[str]]:
     rows: dict[str, list[str]] = {}
     for fact in facts:
         test = next((tag for tag in fact.tags if tag.startswith("test:")), fact.id)
-        row = rows.setdefault(test, [_capital(_said(fact, "", words)), "", "", ""])
+        row = rows.setdefault(test, [_capital(_said(fact, "", words)), "", "", "", ""])
         if fact.kind == "trend":
             row[1] = row[1] or _said(fact, "first", words)
-            row[3] = _said(fact, "last", words) + (" (normal)" if "normalised" in fact.tags else "")
+            row[4] = _said(fact, "last", words) + (" (normal)" if "normalised" in fact.tags else "")
         else:
-            row[1] = _said(fact, "value", words)
+            row[1], row[3] = _said(fact, "value", words), _said(fact, "date", words)
         row[2] = row[2] or next((tag.capitalize() for tag in ("high", "low", "normal") if tag in fact.tags), "")
     return [[cell or "–" for cell in row] for row in rows.values()]
 
