@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from fhirsynth import __version__
-from fhirsynth.cli import population, profiles, show, validate
+from fhirsynth.cli import letters, population, profiles, show, validate
 from fhirsynth.errors import FhirsynthError
 
 EXIT_CODES = (
@@ -25,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("population")(population.population)
+app.command("letters")(letters.letters)
 app.command("show")(show.show)
 app.command("validate")(validate.validate)
 app.add_typer(profiles.app, name="profiles")

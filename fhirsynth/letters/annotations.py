@@ -238,13 +238,18 @@ def _doc(english: Any, found: Note) -> Any:
     from spacy.tokens import Span as Entity
     from spacy.util import filter_spans
 
-    edges = sorted({place for span in found.spans for place in (span.start, span.end)})
+    begin, stop = {span.start for span in found.spans}, {span.end for span in found.spans}
+    edges = sorted(begin | stop)
     words, spaces = [], []
     for token in english.make_doc(found.text):
         start, end = token.idx, token.idx + len(token)
         cuts = [start, *(edge for edge in edges if start < edge < end), end]
         words += [found.text[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
-        spaces += [False] * (len(cuts) - 2) + [bool(token.whitespace_)]
+        alone = bool(token.whitespace_) and (end in begin or end + 1 in stop)  # a span begins or ends with the space
+        spaces += [False] * (len(cuts) - 2) + [bool(token.whitespace_) and not alone]
+        if alone:
+            words.append(" ")
+            spaces.append(False)
     doc = Doc(english.vocab, words=words, spaces=spaces, user_data={"note_id": found.note_id})
     starts = {token.idx: token.i for token in doc}
     ends = {token.idx + len(token): token.i + 1 for token in doc}

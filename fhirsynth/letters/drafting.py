@@ -22,8 +22,8 @@ _DETERMINERS = frozenset({"a", "an", "the", "your", "his", "her", "their", "some
 #: Types of value that can be one or many: verbs and articles beside them agree.
 _COUNTED = frozenset({"condition", "procedure", "result", "medication"})
 
-_SENTENCE_END = re.compile(r"(?:^|[.!?:]['\")]?\s+|\n)$")
-_NO_SENTENCE_END = re.compile(r"(?:\b(?:e\.g|i\.e|vs|approx)\.|:)\s+$")
+_SENTENCE_END = re.compile(r"(?:^|[.!?]['\")]?\s+|\n)$")
+_NO_SENTENCE_END = re.compile(r"\b(?:e\.g|i\.e|vs|approx)\.\s+$")
 _SUBJECT = re.compile(r"(?:^|[.;:!?] |\n)(?:(?:The|An?|the|an?) )?$")
 _LAST_WORD = re.compile(r"(?:^|(?<=[\s(]))([A-Za-z]+) $")
 _FIRST_WORD = re.compile(r"[A-Za-z]+(?![\w-])")

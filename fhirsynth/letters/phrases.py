@@ -102,6 +102,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 _PRONOUNS = ("he", "him", "his", "man", "gentleman", "himself")
 GRAMMAR = frozenset({*_PRONOUNS, *(word.capitalize() for word in _PRONOUNS)})
 
+_CONTINUES = re.compile(r"\b(?:also|another|further|other|others|in addition|additionally|too)\b", re.I)
 _TOKEN = re.compile(r"\{([^{}]*)\}|\[([^\[\]]*)\]")
 _PLACE = re.compile(r"([a-z]+)(?:\.([a-z0-9]+))?(\*)?")
 
@@ -172,6 +173,10 @@ class Pattern:
     particular: int
     #: It calls the patient by name.
     names: bool = field(default=False)
+    #: It says whom it is about: a name, an age or a pronoun.
+    introduces: bool = field(default=False)
+    #: It goes on from something of the same family ("also", "another"), so it cannot come first.
+    continues: bool = field(default=False)
     opening: str = field(default="")
 
 
@@ -294,6 +299,8 @@ def _compiled(form: _Form, where: str) -> Pattern:
         form.abbr,
         particular,
         bool(takes.get("patient", set()) & {"", "short"}),
+        "patient" in takes or any(isinstance(piece, Agree) for piece in pieces),
+        bool(_CONTINUES.search(words)),
         opening.lower(),
     )
 

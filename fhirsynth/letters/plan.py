@@ -32,6 +32,7 @@ class Part(_Form):
     bare: bool = False
     paragraph: bool = False
     alone: bool = False
+    names: bool = False
     must: tuple[str, ...] = ()
 
 

@@ -11,7 +11,7 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’](?!s\b)[^\W\d_]+)*|\d+(?:[.,]\d+)*")
 _JOINED = re.compile(r"[ \u00a0\-‐–/,'’&+#]*(?:['’]?s)?[ \u00a0\-‐–/,]*\Z")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\d(\"“])|\n+")
 _CLAUSE = re.compile(r"[;:()]|, |\. |\b(?:and|but|while|whereas|then|although|though)\b")
-_AMERICAN = (("ae", "e"), ("oe", "e"), ("sulph", "sulf"), ("iz", "is"), ("our", "or"))
+_AMERICAN = (("ae", "e"), ("oe", "e"), ("sulph", "sulf"), ("iz", "is"))
 
 
 class Word(NamedTuple):

@@ -86,24 +86,32 @@ _COLUMNS = (("patient-demographics", "gp-practice"), ("admission-details", "disc
 _IN_COLUMNS = frozenset(key for column in _COLUMNS for key in column)
 _SIGNED, _COPIES = "person-completing-record", "distribution-list"
 #: Fixed sections of which each line is a term and what it is.
-_TERMS = _IN_COLUMNS | {"diagnoses", _SIGNED}
+_TERMS = _IN_COLUMNS | {"diagnoses"}
 #: Lines of plan that ask something of the practice.
-_ASKS_GP = re.compile(r"^(?:GP\b|(?:action|request)s? (?:for|to) (?:the )?GP\b)|\bGP to\b|\byour practice\b", re.I)
+_ASKS_GP = re.compile(
+    r"^(?:for |actions? (?:for|by) )?(?:the |your )?(?:GP|practice|surgery)\b|\bGP(?:'s)? (?:to|is asked)\b"
+    r"|\bplease\b|\bkindly\b|\b(?:grateful|appreciate)\b|\b(?:could|would) (?:you|the GP|the practice)\b"
+    r"|\bask\w*\b.*\b(?:GP|practice|surgery|you)\b|\bin (?:primary care|the community)\b",
+    re.I,
+)
 
 
 def page(letter: Letter, head: Letterhead) -> dict[str, Any]:
     """The page of a letter as JSON: texts, lists of texts, and blocks (`text`, `list`, `table`) in sections."""
     to_patient = letter.kind == "patient"
     words = _PATIENT if to_patient else _GP
+    heading = "Your child's hospital stay" if to_patient and _is_child(head) else words.heading
     number = saying.nhs_number(head.nhs_number)
     sections = {section.key: section for section in letter.sections if section.text.strip()}
     below = [section for key, section in sections.items() if key not in _IN_COLUMNS | {_SIGNED, _COPIES}]
+    # Who signs, and for whom: the letter's own lines where it has them.
+    signed = (head.grade, *(_lines(sections[_SIGNED].text) if _SIGNED in sections else (head.specialty, head.trust)))
     return {
         "language": "en-GB",
         "kind": letter.kind,
         "synthetic": SYNTHETIC,
-        "title": f"{words.heading}: {head.patient}, {saying.date(head.written)}",
-        "heading": words.heading,
+        "title": f"{heading}: {head.patient}, {saying.date(head.written)}",
+        "heading": heading,
         "running": f"{head.patient}, NHS number {number}",
         "trust": head.trust,
         "sender": [line for line in (head.ward, *head.address) if line],
@@ -112,6 +120,7 @@ def page(letter: Letter, head: Letterhead) -> dict[str, Any]:
         "recipient": _recipient(head, to_patient),
         "greeting": _greeting(head, to_patient),
         "nhs_number": number,
+        "nhs_number_of": "Your child's NHS number" if _is_child(head) else "Your NHS number",
         "columns": [] if to_patient else _columns(sections, head, number),
         "actions": [] if to_patient else _actions(below),
         "sections": [
@@ -120,8 +129,7 @@ def page(letter: Letter, head: Letterhead) -> dict[str, Any]:
         ],
         "closing": "Yours sincerely",
         "author": head.author,
-        "grade": [line for line in (head.grade, head.specialty, head.trust) if line],
-        "completed": _lines(sections[_SIGNED].text) if _SIGNED in sections else [],
+        "grade": [line for line in signed if line],
         "copies": list(head.copies) or (_lines(sections[_COPIES].text) if _COPIES in sections else []),
     }
 
@@ -159,7 +167,9 @@ def _columns(sections: Mapping[str, Section], head: Letterhead, number: str) -> 
             ("NHS number", [number]),
             ("Address", list(head.patient_address)),
         ]
-        columns[0].insert(0, {"title": "Patient details", "rows": [[term, lines] for term, lines in rows if any(lines)]})
+        columns[0].insert(
+            0, {"title": "Patient details", "rows": [[term, lines] for term, lines in rows if any(lines)]}
+        )
     return [column for column in columns if column]
 
 
@@ -169,11 +179,11 @@ def _terms(lines: Sequence[str]) -> list[list[Any]]:
     for line in lines:
         term, found, value = line.partition(": ")
         if not found:
-            term, value = "", line
+            term, value = "Note", line
         if rows and rows[-1][0] == term:
-            rows[-1][1].append(value)
+            rows[-1][1].append(_capital(value))
         else:
-            rows.append([term, [value]])
+            rows.append([term, [_capital(value)]])
     return rows
 
 

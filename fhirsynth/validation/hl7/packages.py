@@ -100,7 +100,7 @@ def _none_found(release: str, seen: list[Package]) -> str:
     return (
         f"the engine hl7 needs the FHIR package of UK Core {release} (a name that begins {UK_CORE[release]}), and "
         f"found {f'only {there}' if there else 'none'}: download it as .tgz from "
-        "https://simplifier.net/packages?Text=fhir.r4.ukcore and give it, or a folder with it, as --package PATH or in "
+        "https://simplifier.net/packages and give it, or a folder with it, as --package PATH or in "
         f"FHIRSYNTH_PACKAGES, or install it into {Path.home() / COMMON_CACHE}"
     )
 

@@ -1,0 +1,57 @@
+"""The reader's own word lists, read once."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from fhirsynth.letters.check.tokens import words
+
+
+@cache
+def table(name: str) -> Mapping[str, Any]:
+    """One of the package's TOML files: `abbreviations`, `others` or `language`."""
+    return tomllib.loads((resources.files(__package__) / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def forms(phrase: str) -> tuple[str, ...]:
+    """A phrase as the normal forms of its words."""
+    return tuple(word.form for word in words(phrase))
+
+
+@cache
+def word_set(section: str, name: str) -> frozenset[str]:
+    """A list of single words of `language.toml`, in normal form."""
+    return frozenset(form for word in table("language")[section][name] for form in forms(word))
+
+
+@cache
+def phrases(section: str, name: str) -> frozenset[tuple[str, ...]]:
+    """A list of phrases of `language.toml`, as normal forms."""
+    return frozenset(forms(phrase) for phrase in table("language")[section][name])
+
+
+@cache
+def starts(section: str, name: str) -> Mapping[str, Sequence[tuple[str, ...]]]:
+    """A list of phrases by their first word, the longest first."""
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for phrase in sorted(phrases(section, name), key=len, reverse=True):
+        found.setdefault(phrase[0], []).append(phrase)
+    return found
+
+
+def first_names(statistics: Mapping[str, bytes]) -> frozenset[str]:
+    """All first names that people of a population may bear, less those that are also words."""
+    also = set(table("language")["names"]["also_words"])
+    return frozenset(name for name in _names(statistics["names_first"]) if name.lower() not in also and len(name) > 2)
+
+
+def _names(raw: bytes) -> Iterator[str]:
+    lines = (line for line in io.StringIO(raw.decode("utf-8")) if not line.startswith("#"))
+    for row in csv.DictReader(lines):
+        yield from (row.get("names") or "").split()

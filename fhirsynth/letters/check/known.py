@@ -1,0 +1,214 @@
+"""What the facts of a stay say, laid out for comparison with a text: things, figures, doses, dates, names, sides."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from fhirsynth.knowledge import Knowledge, load
+from fhirsynth.letters.check.lexicon import Lexicon, Ref
+from fhirsynth.letters.check.quantities import Quantity, age_value, date_value, is_dose, quantities
+from fhirsynth.letters.facts import Fact, Stay
+
+MEDICINES = frozenset({"given", "started", "stopped", "changed", "continued"})
+TESTS = frozenset({"result", "trend", "normal"})
+BEDSIDE = frozenset({"obs", "obsend"})
+_DATED = ("date", "time", "nhs", "phone")
+_NUMBER = re.compile(r"-?[\d,]*\.?\d+")
+
+
+class Person(NamedTuple):
+    """Somebody a letter may name: title and the words of the name."""
+
+    title: str
+    names: frozenset[str]
+    text: str
+    fact: str
+
+
+class Known:
+    """The facts of one stay by what is looked for in a text."""
+
+    def __init__(self, stay: Stay, lexicon: Lexicon, knowledge: Knowledge | None = None) -> None:
+        self.stay, self.lexicon = stay, lexicon
+        self.knowledge = knowledge or load()
+        self.by_id = {fact.id: fact for fact in stay.facts}
+        #: Facts by each thing that they name.
+        self.holders: dict[Ref, list[Fact]] = defaultdict(list)
+        #: What a fact's main value names by its longest terms.
+        self.main: dict[str, frozenset[Ref]] = {}
+        self.dates: dict[tuple[int, int], list[tuple[int, str, str]]] = defaultdict(list)
+        self.times: dict[int, str] = {}
+        self.ages: set[tuple[int, str]] = set()
+        self.lengths: set[object] = set()
+        self.numbers: set[float] = set()
+        #: Readings by what was read: ("test", key) or ("vital", slot); doses by substance.
+        self.readings: dict[Ref, set[tuple[object, str]]] = defaultdict(set)
+        self.doses: dict[Ref, set[tuple[str, object]]] = defaultdict(set)
+        self.courses: dict[Ref, set[object]] = defaultdict(set)
+        self.loose: set[object] = set()
+        self.texts: list[str] = []
+        self.people: list[Person] = []
+        self.tags = frozenset(tag for fact in stay.facts if fact.kind in BEDSIDE for tag in fact.tags)
+        self.sex = "female" if stay.grammar.get("he") == "she" else "male"
+        for fact in stay.facts:
+            self._things(fact)
+            self._figures(fact)
+            self._names(fact)
+        self.words = frozenset(word for text in self.texts for word in re.findall(r"[\w'’-]+", text))
+
+    # ---- what is asked
+
+    def of(self, kind: str) -> list[Fact]:
+        """The facts of one kind."""
+        return self.stay.of(kind)
+
+    def holds(self, refs: Iterable[Ref]) -> list[Fact]:
+        """The facts that name one of these things."""
+        return [fact for ref in refs for fact in self.holders.get(ref, ())]
+
+    def medicines(self, refs: Iterable[Ref]) -> list[Fact]:
+        """The facts about one of these medicines."""
+        return [fact for fact in self.holds(refs) if fact.kind in MEDICINES]
+
+    def direction(self, ref: Ref) -> frozenset[str]:
+        """How a test or observation went: fell, rose, normalised, improved, worsened; nothing if not known."""
+        kind, key = ref
+        if kind == "test":
+            found: set[str] = set()
+            for fact in self.of("trend"):
+                if f"test:{key}" in fact.tags:
+                    found |= fact.tags & {"fell", "rose", "normalised", "improved", "worsened"}
+            return frozenset(found)
+        first, last = self.stay.first("obs"), self.stay.first("obsend")
+        if first is None or last is None or key not in first.values or key not in last.values:
+            return frozenset()
+        before, after = (float(_NUMBER.search(f.values[key].text).group()) for f in (first, last))  # type: ignore[union-attr]
+        return frozenset({"fell"} if after < before else {"rose"} if after > before else {"same"})
+
+    def level(self, ref: Ref) -> frozenset[str]:
+        """Whether a test was high or low at first or stands as normal; nothing if not known."""
+        facts = (fact for kind in ("result", "trend") for fact in self.of(kind) if f"test:{ref[1]}" in fact.tags)
+        return frozenset(tag for fact in facts for tag in fact.tags if tag in ("high", "low"))
+
+    def blocked(self, refs: Iterable[Ref]) -> Fact | None:
+        """The allergy that speaks against a medicine, if one does."""
+        wanted = set(refs)
+        classes: set[str] = set()
+        for key, medicine in self.knowledge.medicines.items():
+            own = {("medicine", key), *(("medicine", f"vtm:{p.strip().lower()}") for p in medicine.vtm_name.split("+"))}
+            if own & wanted:
+                classes |= {*medicine.classes, *medicine.blocked_by}
+                classes |= {p.strip().lower().replace(" ", "-") for p in medicine.vtm_name.split("+")}
+        for fact in self.of("allergy"):
+            keys = [key for kind, key in self.main[fact.id] if kind == "allergen"]
+            for key in keys:
+                if classes & ({key} | set(self.knowledge.allergies[key].blocks)):
+                    return fact
+        return None
+
+    # ---- how it is laid out
+
+    def _things(self, fact: Fact) -> None:
+        named: set[Ref] = set()
+        for slot, value in fact.values.items():
+            said = [value.text, value.patient] if value.patient else [value.text]
+            for text in said:
+                refs = self.lexicon.refs(text)
+                if slot == "":
+                    self.main[fact.id] = self.main.get(fact.id, frozenset()) | self._main(fact, text)
+                named |= refs
+        allowed = _NAMES.get(fact.kind, _OTHER)
+        for tag in fact.tags:
+            if tag.startswith("test:"):
+                named.add(("test", tag.removeprefix("test:")))
+        if fact.kind in BEDSIDE:
+            named |= {("vital", slot) for slot in fact.values}
+        for ref in sorted(named):
+            if ref[0] in allowed:
+                self.holders[ref].append(fact)
+        if fact.kind == "normal":
+            for ref in sorted(named):
+                if ref[0] == "panel":
+                    for member in self.knowledge.panels[ref[1]].members:
+                        self.holders[("test", member)].append(fact)
+
+    def _main(self, fact: Fact, text: str) -> frozenset[Ref]:
+        from fhirsynth.letters.check.tokens import words
+
+        allowed = _NAMES.get(fact.kind, _OTHER)
+        found = self.lexicon.longest(text, words(text))
+        return frozenset(ref for mention in found for ref in mention.refs if ref[0] in allowed)
+
+    def _figures(self, fact: Fact) -> None:
+        for slot, value in fact.values.items():
+            self.texts.append(value.text)
+            found = quantities(value.text)
+            for quantity in found:
+                self._figure(fact, slot, value.type, quantity)
+            if value.type == "age":
+                self.ages.add(age_value(value.text))
+                self.numbers.add(float(age_value(value.text)[0]))
+            if fact.kind in BEDSIDE and slot in ("temperature", "pulse", "rr", "sats", "bp", "news2", "oxygen"):
+                self._reading(("vital", slot), found)
+            elif fact.kind in TESTS and slot in ("value", "first", "last"):
+                for tag in fact.tags:
+                    if tag.startswith("test:"):
+                        self._reading(("test", tag.removeprefix("test:")), found)
+            elif fact.kind in MEDICINES and slot not in ("for", "why"):
+                self._dose(fact, found)
+
+    def _figure(self, fact: Fact, slot: str, kind: str, quantity: Quantity) -> None:
+        value = quantity.value
+        if quantity.type == "date" and isinstance(value, tuple):
+            self.dates[value[0], value[1]].append((value[2], fact.id, slot))
+        elif quantity.type == "time" and isinstance(value, int):
+            self.times[value] = fact.id
+        elif quantity.type == "length":
+            self.lengths.add(value)
+            if kind == "age" and isinstance(value, tuple):
+                self.ages.add((int(value[0]), value[1]))
+        elif quantity.type not in _DATED:
+            self.loose.add(value)
+            if isinstance(value, tuple) and isinstance(value[0], float):
+                self.numbers.add(value[0])
+            elif isinstance(value, float):
+                self.numbers.add(value)
+
+    def _reading(self, ref: Ref, found: Iterable[Quantity]) -> None:
+        for quantity in found:
+            if isinstance(quantity.value, tuple):
+                self.readings[ref].add((quantity.value[0], quantity.value[1]))
+            elif isinstance(quantity.value, float):
+                self.readings[ref].add((quantity.value, ""))
+
+    def _dose(self, fact: Fact, found: Iterable[Quantity]) -> None:
+        refs = [ref for ref in self.main.get(fact.id, ()) if ref[1].startswith("vtm:")]
+        for quantity in found:
+            for ref in refs:
+                if is_dose(quantity):
+                    self.doses[ref].add((quantity.type, quantity.value))
+                elif quantity.type == "length":
+                    self.courses[ref].add(quantity.value)
+
+    def _names(self, fact: Fact) -> None:
+        for value in fact.values.values():
+            if value.type in ("person_name", "staff_name") and value.text:
+                first, *rest = value.text.split()
+                title = first if first.rstrip(".") in _TITLES else ""
+                names = frozenset(rest if title else [first, *rest])
+                self.people.append(Person(title, names, value.text, fact.id))
+
+
+_TITLES = frozenset({"Mr", "Mrs", "Miss", "Ms", "Mx", "Dr", "Prof", "Professor", "Master", "Sister", "Lady", "Sir"})
+_OTHER = frozenset({"condition", "procedure", "reaction", "finding"})
+#: Which things the values of a kind of fact can name. An allergen is no medicine that somebody takes.
+_NAMES: Mapping[str, frozenset[str]] = {
+    **{kind: frozenset({"medicine", "condition", "reaction", "finding"}) for kind in MEDICINES},
+    **{kind: frozenset({"test", "panel", "condition"}) for kind in TESTS},
+    "allergy": frozenset({"allergen", "reaction", "condition"}),
+    "obs": frozenset({"vital", "finding"}),
+    "obsend": frozenset({"vital", "finding"}),
+}

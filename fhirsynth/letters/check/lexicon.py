@@ -1,0 +1,218 @@
+"""All terms that a letter may name, and the one pass that finds them, the longest first.
+
+A term points at what it names as pairs of kind and key: `("condition", "copd")`, `("medicine", "vtm:amlodipine")`.
+Terms come from the knowledge files (names, letter words, patient words), from the letters' words for tests and
+procedures, and from the reader's own lists of abbreviations and of things that no record holds (key `other:…`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+from fhirsynth.knowledge import Knowledge, load
+from fhirsynth.letters.check import data
+from fhirsynth.letters.check.tokens import Word, words
+from fhirsynth.letters.stays import words as letter_words
+
+Ref = tuple[str, str]
+_END = ""
+
+
+class Term(NamedTuple):
+    """What one wording names; `exact`: only as written here ("MS" is no "Ms"), None where the case is free."""
+
+    refs: frozenset[Ref]
+    exact: str | None
+
+
+class Mention(NamedTuple):
+    """A term found in a text: characters, words (first, behind the last), and what it may name."""
+
+    start: int
+    end: int
+    first: int
+    behind: int
+    refs: frozenset[Ref]
+
+    def of(self, kind: str) -> frozenset[Ref]:
+        """What it names of one kind."""
+        return frozenset(ref for ref in self.refs if ref[0] == kind)
+
+
+class Lexicon:
+    """A tree of the words of all terms."""
+
+    def __init__(self) -> None:
+        self._tree: dict[str, Any] = {}
+        self.first_names: frozenset[str] = frozenset()
+
+    def add(self, wording: str, refs: Iterable[Ref]) -> None:
+        """One more wording for some things."""
+        wording = wording.strip()
+        forms = data.forms(wording)
+        if not forms:
+            return
+        letters = "".join(character for character in wording if character.isalpha())
+        exact = wording if len(letters) < 6 and sum(map(str.isupper, letters)) > len(letters) / 2 else None
+        exact = wording if len(letters) < 4 and letters[:1].isupper() and exact is None else exact
+        node = self._tree
+        for form in forms:
+            node = node.setdefault(form, {})
+        terms: dict[str | None, frozenset[Ref]] = node.setdefault(_END, {})
+        terms[exact] = terms.get(exact, frozenset()) | frozenset(refs)
+
+    def longest(self, text: str, said: Sequence[Word]) -> list[Mention]:
+        """The terms of a text, the longest at each place; no two overlap."""
+        found: list[Mention] = []
+        tree, at, end = self._tree, 0, len(said)
+        while at < end:
+            node = tree.get(said[at].form)
+            if node is None:
+                at += 1
+                continue
+            best = None
+            for mention in self._from(text, said, at):
+                best = mention
+            if best is None:
+                at += 1
+            else:
+                found.append(best)
+                at = best.behind
+        return found
+
+    def all(self, text: str) -> Iterator[Mention]:
+        """Every term of a text at every place, also inside longer ones."""
+        said = words(text)
+        for at in range(len(said)):
+            yield from self._from(text, said, at)
+
+    def refs(self, text: str) -> frozenset[Ref]:
+        """All that a text names, by longer and by shorter terms."""
+        return frozenset(ref for mention in self.all(text) for ref in mention.refs)
+
+    def _from(self, text: str, said: Sequence[Word], at: int) -> Iterator[Mention]:
+        node, place = self._tree, at
+        while place < len(said) and (place == at or said[place].joined):
+            node = node.get(said[place].form)
+            if node is None:
+                return
+            place += 1
+            terms = node.get(_END)
+            if terms:
+                start, end = said[at].start, said[place - 1].end
+                refs = terms.get(None, frozenset()) | self._as_written(terms, text[start:end])
+                if refs:
+                    yield Mention(start, end, at, place, refs)
+
+    @staticmethod
+    def _as_written(terms: Mapping[str | None, frozenset[Ref]], surface: str) -> frozenset[Ref]:
+        found = terms.get(surface) or terms.get(f"#{surface}")
+        if found is None and surface.endswith("s"):
+            found = terms.get(surface[:-1])
+        return found or frozenset()
+
+
+@cache
+def lexicon() -> Lexicon:
+    """The lexicon of the package's knowledge."""
+    return build(load())
+
+
+def build(knowledge: Knowledge) -> Lexicon:
+    """A lexicon of all that some knowledge names."""
+    lex = Lexicon()
+    lex.first_names = data.first_names(knowledge.statistics)
+    done = _procedures(lex, knowledge)
+    _conditions(lex, knowledge, done)
+    _medicines(lex, knowledge)
+    _tests(lex, knowledge)
+    for allergy in knowledge.allergies.values():
+        for wording in substances(allergy.name):
+            lex.add(wording, [("allergen", allergy.key)])
+    for reaction in knowledge.reactions.values():
+        lex.add(reaction.name, [("reaction", reaction.key)])
+    others = data.table("others")
+    for kind, name in (("medicine", "medicines"), ("condition", "conditions"), ("procedure", "procedures")):
+        for wording in others[name]:
+            lex.add(wording, [(kind, f"other:{wording}")])
+    for wording in others["findings"]:
+        lex.add(wording, [("finding", f"other:{wording}")])
+    return lex
+
+
+def _article(phrase: str) -> str:
+    for article in ("a ", "an ", "the ", "your "):
+        if phrase.startswith(article):
+            return phrase.removeprefix(article)
+    return phrase
+
+
+def _procedures(lex: Lexicon, knowledge: Knowledge) -> frozenset[tuple[str, ...]]:
+    """Adds what is done to people; the wordings, so that a condition's list does not claim them again."""
+    said, skipped = letter_words()["procedure"], data.phrases("ambiguous", "skipped")
+    done = set()
+    for key, procedure in knowledge.procedures.items():
+        called = said.get(key, {"letter": procedure.name, "patient": ""})
+        for wording in {procedure.name, called["letter"], _article(called["patient"])}:
+            forms = data.forms(wording)
+            if forms and forms not in skipped:
+                lex.add(wording, [("procedure", key)])
+                done.add(forms)
+    for wording, keys in data.table("abbreviations")["procedure"].items():
+        for key in _many(keys):
+            lex.add(wording, [("procedure", key)])
+            done.add(data.forms(wording))
+    return frozenset(done)
+
+
+def _conditions(lex: Lexicon, knowledge: Knowledge, done: frozenset[tuple[str, ...]]) -> None:
+    skipped = data.phrases("ambiguous", "skipped")
+    for key, condition in knowledge.conditions.items():
+        names = {condition.name, *condition.words.letter, *(stage.name for stage in condition.stages)}
+        names |= {_article(condition.words.patient), _article(condition.words.patient.split(",")[0].split(";")[0])}
+        for wording in sorted(names):
+            forms = data.forms(wording)
+            if forms not in done and (forms not in skipped or wording.isupper()):
+                lex.add(wording, [("condition", key)])
+    for wording, keys in data.table("abbreviations")["condition"].items():
+        lex.add(wording, [("condition", key) for key in _many(keys)])
+
+
+def _medicines(lex: Lexicon, knowledge: Knowledge) -> None:
+    for key, medicine in knowledge.medicines.items():
+        substances = [part.strip() for part in medicine.vtm_name.split("+")]
+        refs = [("medicine", f"vtm:{part.lower()}") for part in substances]
+        lex.add(medicine.name, [("medicine", key), *refs])
+        lex.add(medicine.vtm_name.replace("+", ""), refs)
+        for part, ref in zip(substances, refs, strict=True):
+            lex.add(part, [ref])
+    for wording, names in data.table("abbreviations")["medicine"].items():
+        lex.add(wording, [("medicine", f"vtm:{name}") for name in _many(names)])
+
+
+def _tests(lex: Lexicon, knowledge: Knowledge) -> None:
+    said, short = letter_words(), data.table("abbreviations")
+    for key, called in said["test"].items():
+        lex.add(called["letter"], [("test", key)])
+    for key, observable in knowledge.observables.items():
+        if observable.group == "laboratory":
+            lex.add(observable.name, [("test", key)])
+            lex.add(observable.name.removeprefix("Serum ").removesuffix(" level"), [("test", key)])
+    for key, panel in knowledge.panels.items():
+        lex.add(panel.name, [("panel", key)])
+        lex.add(said["panel"].get(key, {"letter": panel.name})["letter"], [("panel", key)])
+    for kind in ("test", "panel", "vital"):
+        for wording, keys in short[kind].items():
+            lex.add(wording, [(kind, key) for key in _many(keys)])
+
+
+def _many(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def substances(allergy: str) -> list[str]:
+    """What somebody is allergic to, by the name of the allergy."""
+    name = allergy.removeprefix("Allergy to ").removesuffix(" allergy").removesuffix(" adverse reaction")
+    return [name, f"{name[0].lower()}{name[1:]}"]

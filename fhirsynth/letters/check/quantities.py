@@ -1,0 +1,187 @@
+"""Dates, times, ages, readings, doses and lengths of time in a text, found in one pass and brought to one form."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH = (
+    r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?"
+    r"|Nov(?:ember)?|Dec(?:ember)?)"
+)
+_COUNTS = {
+    **{word: n for n, word in enumerate("no one two three four five six seven eight nine ten eleven twelve".split())},
+    "half": 0.5, "a": 1, "an": 1,
+}  # fmt: skip
+_COUNT = r"(?:\d+(?:\.\d+)?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
+_FORM = (
+    r"(?:tablets?|capsules?|puffs?|sachets?|drops?|vials?|sprays?|patch(?:es)?|inhalations?|ampoules?|suppositor(?:y|ies)"
+    r"|caps|tabs?)"
+)
+_PERIOD = r"(?:day|week|month)"
+#: Units of readings and doses, with what they count in the form of comparison.
+_SCALE = {
+    "micrograms": ("mg", 0.001), "microgram": ("mg", 0.001), "mcg": ("mg", 0.001), "mg": ("mg", 1.0), "g": ("mg", 1000.0),
+    "units": ("unit", 1.0), "unit": ("unit", 1.0), "ml": ("ml", 1.0), "mls": ("ml", 1.0), "nanograms": ("mg", 1e-6),
+}  # fmt: skip
+_SAME = {
+    "bpm": "beats per minute", "beats/min": "beats per minute", "beats a minute": "beats per minute",
+    "breaths/min": "breaths per minute", "breaths a minute": "breaths per minute", "°c": "°C", "ºc": "°C",
+    "degrees": "°C", "mmhg": "mmHg", "percent": "%", "per cent": "%",
+}  # fmt: skip
+_UNIT = (
+    r"(?:beats per minute|beats a minute|breaths per minute|breaths a minute|beats/min|breaths/min|bpm|mmHg|°C|ºC"
+    r"|×10⁹/L|x10\^?9/L|10\*9/L|mL/min/1\.73 ?m²|[munµμ]?mol/(?:mol|L|l)|[mnµμu]?g/(?:mmol|dL|dl|L|l|ml|24hours|hour|h)"
+    r"|m?I?[Uu]/(?:L|l|ml)|units/ml|kg/m²|mL/min|ml/min|fL|micrograms?|nanograms?|mcg|mg|mls?|units?|kg|cm|%"
+    r"|per cent|g(?![a-z/]))"
+)
+_UNIT = _UNIT.replace(" ", "[ ]")  # the pattern below is verbose
+_ALL = re.compile(
+    rf"""
+      (?P<nhs>(?<![\d])\d{{3}}[ -]\d{{3}}[ -]\d{{4}}(?!\d))
+    | (?P<phone>(?<!\d)\(?0\d{{2,4}}\)?[ ]?\d{{3,4}}[ ]?\d{{3,4}}(?!\d))
+    | (?P<iso>\b\d{{4}}-\d\d-\d\d\b)
+    | (?P<slashed>(?<![\d/])\d{{1,2}}/\d{{1,2}}/\d{{2,4}}(?![\d/]))
+    | (?P<date>\b\d{{1,2}}(?:st|nd|rd|th)?[ ](?:of[ ])?{_MONTH}\b(?:,?[ ]\d{{4}})?)
+    | (?P<time>\b\d{{1,2}}(?:[:.]\d\d)?[ ]?(?:am|pm)\b|\b\d{{1,2}}:\d\d\b(?!:))
+    | (?P<age>\b\d{{1,3}}[- ](?:year|month|week|day)s?[- ]old\b
+        |\b(?:[Aa]ged?:?|[Aa]t)[ ](?P<years>\d{{1,3}})\b(?![-.:/%][\d]|[ ]?(?:{_UNIT}|[ap]m\b))
+        |\b(?:is|was)[ ](?P<is>\d{{1,3}})(?=[ ]and\b|[ ]years[ ]old|,[ ](?:and|he|she)\b))
+    | (?P<pressure>(?<![\d/.])\d{{2,3}}/\d{{2,3}}(?![\d/])(?:[ ]?mmHg)?)
+    | (?P<often>\b(?:once|twice|(?:{_COUNT})[ ]times)[ ](?:a|per|each|every)[ ]{_PERIOD}\b
+        |\b(?:once|twice)[ ](?:daily|weekly)\b|\b(?:{_COUNT})[ ]times[ ]daily\b
+        |\bevery[ ]{_COUNT}(?:[ ]to[ ]{_COUNT})?[ ](?:hours|days|months|weeks)\b
+        |\b(?:OD|BD|TDS|TID|QDS|QID|bd|tds|qds)\b)
+    | (?P<amount>\b(?:half[ ]an?|{_COUNT})[ ]{_FORM}\b)
+    | (?P<length>\b(?:\d+|{_COUNT})[ ](?:more[ ])?(?:nights?|days?|weeks?|months?|hours?|years?|minutes?)\b)
+    | (?P<measure>(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?:-\d+(?:\.\d+)?)?[ ]?{_UNIT}(?![A-Za-z²]))
+    | (?P<number>(?<![\w.,/-])\d[\d,]*(?:\.\d+)?(?![\w]))
+    """,
+    re.X,
+)
+_DIGITS = re.compile(r"\d[\d,]*(?:\.\d+)?")
+_FREQUENCIES = {"od": "1/day", "bd": "2/day", "tds": "3/day", "tid": "3/day", "qds": "4/day", "qid": "4/day"}
+
+
+class Quantity(NamedTuple):
+    """One quantity. `type`: nhs, phone, date, time, age, pressure, often, amount, length, measure or number.
+
+    `value` is its form for comparison: a date is (day, month, year or 0), a time minutes of the day, a length
+    (count, unit), a measure (number, unit), an amount (count, form), the others a text or number.
+    """
+
+    start: int
+    end: int
+    type: str
+    text: str
+    value: object
+
+
+def quantities(text: str) -> list[Quantity]:
+    """All quantities of a text, in order."""
+    found = []
+    for match in _ALL.finditer(text):
+        kind = match.lastgroup or ""
+        start, end = match.span()
+        said = match.group()
+        if kind == "age":
+            for bare in ("years", "is"):
+                if match.group(bare):
+                    start, said = match.start(bare), match.group(bare)
+        found.append(_quantity(start, end, kind, said))
+    return found
+
+
+def _quantity(start: int, end: int, kind: str, said: str) -> Quantity:
+    value: object = said
+    if kind in ("iso", "slashed", "date"):
+        kind, value = "date", date_value(said)
+    elif kind == "time":
+        value = _time(said)
+    elif kind == "age":
+        value = age_value(said)
+    elif kind == "pressure":
+        value = (said.removesuffix("mmHg").strip(), "mmHg")
+    elif kind == "nhs":
+        value = re.sub(r"\D", "", said)
+    elif kind == "often":
+        value = _often(said)
+    elif kind == "amount":
+        count, form = re.fullmatch(rf"(half an?|{_COUNT}) ({_FORM})", said).groups()  # type: ignore[union-attr]
+        value = (_count(count), form[:3])
+    elif kind == "length":
+        pieces = said.replace(" more", "").split()
+        value = (_count(pieces[0]), pieces[1].rstrip("s"))
+    elif kind == "measure":
+        value = _measure(said)
+    elif kind == "number":
+        value = float(said.replace(",", "").rstrip("."))
+    return Quantity(start, end, kind, said, value)
+
+
+def _count(word: str) -> float:
+    word = word.lower()
+    if word.startswith("half"):
+        return 0.5
+    return float(_COUNTS[word]) if word in _COUNTS else float(word)
+
+
+def date_value(said: str) -> tuple[int, int, int]:
+    """Day, month and year (0 where unsaid) of a date in any of the forms that letters use."""
+    if re.match(r"\d{4}-", said):
+        year, month, day = map(int, said.split("-"))
+        return day, month, year
+    if "/" in said:
+        day, month, year = map(int, said.split("/"))
+        return day, month, year + 2000 if year < 100 else year
+    day_said, month_said, year_said = re.match(r"(\d+)\D*? (?:of )?([A-Z][a-z]+),? ?(\d*)", said).groups()  # type: ignore[union-attr]
+    return int(day_said), _MONTHS.index(month_said[:3].lower()) + 1, int(year_said or 0)
+
+
+def _time(said: str) -> int:
+    hour, minute = re.match(r"(\d+)[:.]?(\d*)", said).groups()  # type: ignore[union-attr]
+    hours = int(hour)
+    if said.endswith(("am", "pm")):
+        hours = hours % 12 + (12 if said.endswith("pm") else 0)
+    return hours * 60 + int(minute or 0)
+
+
+def age_value(said: str) -> tuple[int, str]:
+    """An age as a number and its unit, from "84", "84-year-old" or "5 months"."""
+    found = re.match(r"(\d+)[- ]?(year|month|week|day)?", said)
+    return (int(found[1]), found[2] or "year") if found else (-1, "year")
+
+
+def _often(said: str) -> str:
+    said = said.lower()
+    if said in _FREQUENCIES:
+        return _FREQUENCIES[said]
+    if said.startswith("every"):
+        return said
+    count = 1.0 if said.startswith("once") else 2.0 if said.startswith("twice") else _count(said.split()[0])
+    period = "week" if said.endswith(("week", "weekly")) else "month" if said.endswith("month") else "day"
+    return f"{count:g}/{period}"
+
+
+def _measure(said: str) -> tuple[object, str]:
+    match = _DIGITS.match(said.lstrip("-"))
+    digits = match.group() if match else "0"
+    unit = said.lstrip("-")[len(digits):]
+    if unit.startswith("-"):  # a span such as 3.1-3.7g counts by its first number
+        unit = re.sub(r"^-[\d.]+", "", unit)
+    unit = unit.strip()
+    number = float(digits.replace(",", ""))
+    if unit in _SCALE:
+        unit, scale = _SCALE[unit]
+        return round(number * scale, 7), unit
+    unit = _SAME.get(unit.lower(), unit)
+    unit = "×10⁹/L" if unit in ("x10^9/L", "x109/L", "10*9/L") else unit.replace("μ", "µ")
+    return number, unit
+
+
+def is_dose(quantity: Quantity) -> bool:
+    """Whether a quantity is an amount of medicine (or could be one)."""
+    if quantity.type in ("amount", "often"):
+        return True
+    return quantity.type == "measure" and isinstance(quantity.value, tuple) and quantity.value[1] in ("mg", "unit", "ml")

@@ -1,0 +1,147 @@
+"""One text read once: its words, sentences, clauses, terms and quantities, and how each term is meant."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from functools import cached_property
+
+from fhirsynth.letters.check import data
+from fhirsynth.letters.check.lexicon import Lexicon, Mention
+from fhirsynth.letters.check.quantities import Quantity, quantities
+from fhirsynth.letters.check.tokens import Word, clauses, sentences, words
+
+_BEFORE_TERM = 9  # words looked back for a denial
+_BEHIND_TERM = 3
+_ALLERGIES = re.compile(r"allerg|adverse reaction|intoleran|sensitiv", re.I)
+ALLERGY_SECTION = "allergies"
+
+
+class Reading:
+    """What stands in one text. `key`: the section's key, "" for a whole letter."""
+
+    def __init__(self, text: str, lexicon: Lexicon, key: str = "") -> None:
+        self.text, self.key, self.lexicon = text, key, lexicon
+        self.words: list[Word] = words(text)
+        self.starts = [word.start for word in self.words]
+        self.sentences = sentences(text)
+        self.clauses = clauses(text, self.sentences)
+        self.mentions: list[Mention] = [m for m in lexicon.longest(text, self.words) if self._noun(m)]
+        self.quantities: list[Quantity] = quantities(text)
+
+    # ---- where things stand
+
+    def sentence(self, at: int) -> tuple[int, int]:
+        """The sentence that holds a character."""
+        return self.sentences.span(self.sentences.of(at))
+
+    def clause(self, at: int) -> tuple[int, int]:
+        """The clause that holds a character."""
+        return self.clauses.span(self.clauses.of(at))
+
+    def said(self, start: int, end: int) -> list[Word]:
+        """The words of a stretch."""
+        return self.words[bisect_left(self.starts, start) : bisect_left(self.starts, end)]
+
+    def within(self, start: int, end: int) -> list[Mention]:
+        """The terms of a stretch."""
+        return [mention for mention in self.mentions if start <= mention.start < end]
+
+    # ---- how things are meant
+
+    @cached_property
+    def _supposed(self) -> dict[int, bool]:
+        return {}
+
+    def supposed(self, at: int) -> bool:
+        """Whether the sentence at a character says what may come or what to do, not what is."""
+        number = self.sentences.of(at)
+        if number not in self._supposed:
+            said = self.said(*self.sentences.span(number))
+            forms = [word.form for word in said]
+            wanted = data.word_set("supposed", "words")
+            self._supposed[number] = any(form in wanted for form in forms) or has_phrase(forms, "supposed", "phrases")
+        return self._supposed[number]
+
+    def service(self, mention: Mention) -> bool:
+        """Whether a term only names a service or a matter ("stroke team", "falls clinic")."""
+        wanted = data.word_set("supposed", "service")
+        following = self.words[mention.behind : mention.behind + 3]
+        for place, word in enumerate(following):
+            if self.text[mention.end : word.start].strip(" -and") and place == 0:
+                return False
+            if word.form in wanted:
+                return True
+            if place == 0 and word.form not in ("and", "or", "early", "specialist", "outpatient"):
+                return False
+        return False
+
+    def negated(self, mention: Mention) -> bool:
+        """Whether a term is denied: a denial before it with only filling words between, or one right behind it."""
+        start, end = self.sentence(mention.start)
+        before, between = data.word_set("negation", "before"), data.word_set("negation", "between")
+        place = mention.first - 1
+        own = {m.first: m for m in self.mentions if m.behind <= mention.first}
+        spans = {m.behind - 1: m.first for m in own.values()}
+        for _ in range(_BEFORE_TERM):
+            if place < 0 or self.words[place].start < start:
+                break
+            word = self.words[place]
+            gap = self.text[word.end : self.words[place + 1].start]
+            if any(mark in gap for mark in ".;:()\n"):
+                break
+            if word.form in before:
+                return True
+            if place and (self.words[place - 1].form, word.form) in data.phrases("negation", "phrases"):
+                return True
+            if place in spans:  # another term of the same list
+                place = spans[place] - 1
+                continue
+            if word.form not in between and not (gap.strip() == "," and word.form in between):
+                break
+            place -= 1
+        behind = [word.form for word in self.said(mention.end, end)[: _BEHIND_TERM + 3]]
+        if any(mark in self.text[mention.end : mention.end + 1] for mark in ".;:,(\n"):
+            return False
+        return any(tuple(behind[: len(phrase)]) == phrase for phrase in data.phrases("negation", "behind"))
+
+    def about_allergy(self, at: int) -> bool:
+        """Whether the line at a character speaks of allergies, by its words or its section."""
+        if self.key.startswith(ALLERGY_SECTION):
+            return True
+        start, end = self.sentence(at)
+        return _ALLERGIES.search(self.text, start, end) is not None or self._heading(at).startswith(ALLERGY_SECTION)
+
+    @cached_property
+    def _headings(self) -> list[tuple[int, str]]:
+        return [(m.start(), m.group().strip().lower()) for m in re.finditer(r"(?m)^[A-Z][A-Z ,]+$", self.text)]
+
+    def _heading(self, at: int) -> str:
+        return next((said for start, said in reversed(self._headings) if start <= at), "")
+
+    def _noun(self, mention: Mention) -> bool:
+        """Whether a word that may also be a verb stands as a noun."""
+        if mention.behind - mention.first > 1:
+            return True
+        form = self.words[mention.first].form
+        if form not in data.word_set("ambiguous", "words"):
+            return True
+        said = self.text[mention.start : mention.end]
+        if mention.first == 0 or "\n" in self.text[self.words[mention.first - 1].end : mention.start]:
+            return said.isupper() or said[0].islower()
+        gap = self.text[self.words[mention.first - 1].end : mention.start]
+        if ":" in gap or "(" in gap:
+            return True
+        if mention.behind < len(self.words) and self.words[mention.behind].form in ("from", "to", "in", "short", "off"):
+            return False
+        return self.words[mention.first - 1].form in data.word_set("ambiguous", "nouns")
+
+
+def has_phrase(forms: list[str], section: str, name: str) -> bool:
+    """Whether one of the phrases of a list stands among these forms."""
+    starts = data.starts(section, name)
+    for place, form in enumerate(forms):
+        for phrase in starts.get(form, ()):
+            if tuple(forms[place : place + len(phrase)]) == phrase:
+                return True
+    return False
