@@ -18,7 +18,8 @@ from pydantic import ValidationError
 from fhirsynth import __version__, knowledge
 from fhirsynth.days import date_of
 from fhirsynth.errors import InputError, OutputError
-from fhirsynth.letters import annotations, saying
+from fhirsynth.letters import annotations as gold
+from fhirsynth.letters import saying
 from fhirsynth.letters.facts import Stay
 from fhirsynth.letters.letter import Letter, as_text
 from fhirsynth.letters.page.model import Letterhead
@@ -126,9 +127,9 @@ def _write_into(out: Path, spec: Spec, asked: Asked, progress: Callable[[int], N
             head = letterhead(told, places)
             letter = write(told.stay, asked.seed, asked.voice)
             _pages(out, told.stay.note_id, letter, head, asked.formats)
-            note = annotations.note(letter)
-            lines.write(annotations.json_line(note))
-            concepts.write(annotations.csv_lines(note))
+            note = gold.note(letter)
+            lines.write(gold.json_line(note))
+            concepts.write(gold.csv_lines(note))
             counted["letters"] += 1
             counted["spans"] += len(note.spans)
             plain = write(told.stay, asked.seed, asked.voice, kind="patient") if asked.to_patient else None

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from fhirsynth.knowledge import Knowledge, load
+from fhirsynth.letters.check.data import forms
 from fhirsynth.letters.check.lexicon import Lexicon, Ref
 from fhirsynth.letters.check.quantities import Quantity, age_value, date_value, is_dose, quantities
 from fhirsynth.letters.facts import Fact, Stay
@@ -51,12 +52,14 @@ class Known:
         self.loose: set[object] = set()
         self.texts: list[str] = []
         self.people: list[Person] = []
-        self.tags = frozenset(tag for fact in stay.facts if fact.kind in BEDSIDE for tag in fact.tags)
+        self.bedside = [fact for fact in stay.facts if fact.kind in BEDSIDE]
+        self.tags = frozenset(tag for fact in self.bedside for tag in fact.tags)
         self.sex = "female" if stay.grammar.get("he") == "she" else "male"
         for fact in stay.facts:
             self._things(fact)
             self._figures(fact)
             self._names(fact)
+        self.forms = frozenset(form for text in self.texts for form in forms(text))
         self.words = frozenset(word for text in self.texts for word in re.findall(r"[\w'’-]+", text))
 
     # ---- what is asked
@@ -134,6 +137,10 @@ class Known:
                 if ref[0] == "panel":
                     for member in self.knowledge.panels[ref[1]].members:
                         self.holders[("test", member)].append(fact)
+        elif fact.kind in TESTS:
+            for key, panel in self.knowledge.panels.items():
+                if any(("test", member) in named for member in panel.members):
+                    self.holders[("panel", key)].append(fact)
 
     def _main(self, fact: Fact, text: str) -> frozenset[Ref]:
         from fhirsynth.letters.check.tokens import words

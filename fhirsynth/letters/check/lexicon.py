@@ -89,8 +89,16 @@ class Lexicon:
             yield from self._from(text, said, at)
 
     def refs(self, text: str) -> frozenset[Ref]:
-        """All that a text names, by longer and by shorter terms."""
-        return frozenset(ref for mention in self.all(text) for ref in mention.refs)
+        """All that a text names, by longer and by shorter terms; what only sounds in a longer term is left out."""
+        opaque = data.phrases("ambiguous", "opaque")
+        found = list(self.all(text))
+        closed = [mention for mention in found if data.forms(text[mention.start : mention.end]) in opaque]
+        return frozenset(
+            ref
+            for mention in found
+            for ref in mention.refs
+            if not any(c.first <= mention.first and mention.behind <= c.behind and c is not mention for c in closed)
+        )
 
     def _from(self, text: str, said: Sequence[Word], at: int) -> Iterator[Mention]:
         node, place = self._tree, at
@@ -171,7 +179,8 @@ def _conditions(lex: Lexicon, knowledge: Knowledge, done: frozenset[tuple[str, .
     skipped = data.phrases("ambiguous", "skipped")
     for key, condition in knowledge.conditions.items():
         names = {condition.name, *condition.words.letter, *(stage.name for stage in condition.stages)}
-        names |= {_article(condition.words.patient), _article(condition.words.patient.split(",")[0].split(";")[0])}
+        names |= {_article(condition.words.patient)}
+        names |= {head for head in [_article(condition.words.patient.split(",")[0].split(";")[0])] if " " in head}
         for wording in sorted(names):
             forms = data.forms(wording)
             if forms not in done and (forms not in skipped or wording.isupper()):

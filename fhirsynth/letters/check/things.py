@@ -53,11 +53,14 @@ def _mention(reading: Reading, known: Known, mention: Mention) -> Iterator[Probl
             expected = held[0].text
             yield Problem("dose", mention.start, mention.end, found, expected, held[0].id)
             return
+    tag = _tag_of(found)
+    if tag and _told_by_tag(reading, known, mention, tag):
+        return
     if facts:
         if kinds & {"condition", "procedure", "finding"} and reading.negated(mention) and not _off(reading, mention):
             yield Problem("negated", mention.start, mention.end, found, facts[0].text or found, facts[0].id)
         return
-    if _tagged(known, found) or (not medicines and _off(reading, mention)):
+    if not medicines and _off(reading, mention):
         return
     rule = next(rule for kind, rule in _RULES if kind in kinds)
     yield Problem(rule, mention.start, mention.end, found, "", "")
@@ -99,9 +102,17 @@ def _no_allergies(reading: Reading, known: Known) -> Iterator[Problem]:
         yield Problem("negated", match.start(), match.end(), match.group(), allergies[0].text, allergies[0].id)
 
 
-def _tagged(known: Known, found: str) -> bool:
+def _tag_of(found: str) -> str:
+    """The tag of the observations that a word speaks of, "" if it speaks of none."""
     form = data.forms(found)
-    return any(form in data.phrases("tags", tag) for tag in known.tags if tag in data.table("language")["tags"])
+    return next((tag for tag in data.table("language")["tags"] if form in data.phrases("tags", tag)), "")
+
+
+def _told_by_tag(reading: Reading, known: Known, mention: Mention, tag: str) -> bool:
+    """Whether the observations bear out what is said of a finding: there with the tag, denied without it."""
+    if reading.negated(mention):
+        return bool(known.bedside) and not all(tag in fact.tags for fact in known.bedside)
+    return tag in known.tags
 
 
 def _tags(reading: Reading, known: Known) -> Iterator[Problem]:
@@ -111,10 +122,13 @@ def _tags(reading: Reading, known: Known) -> Iterator[Problem]:
     wanted = {form: tag for tag in data.table("language")["tags"] for form in data.word_set("tags", tag)}
     for place, word in enumerate(reading.words):
         tag = wanted.get(word.form)
-        if tag is None or tag in known.tags or any(m.first <= place < m.behind for m in reading.mentions):
+        if tag is None or any(m.first <= place < m.behind for m in reading.mentions):
             continue
-        if reading.supposed(word.start) or known.holds(known.lexicon.refs(word.text)):
+        mention = Mention(word.start, word.end, place, place + 1, frozenset())
+        if _told_by_tag(reading, known, mention, tag) or reading.supposed(word.start):
             continue
-        if word.form in data.forms(" ".join(known.texts)):
+        if word.form in known.forms:
             continue
-        yield Problem("unsupported-finding", word.start, word.end, word.text, "", "")
+        denied = tag in known.tags
+        rule, expected = ("negated", word.text) if denied else ("unsupported-finding", "")
+        yield Problem(rule, word.start, word.end, word.text, expected, known.bedside[0].id if denied else "")

@@ -14,7 +14,7 @@ _SMALL = r"(?:(?:electively|urgently|to hospital|to us|with us|into hospital|hom
 #: What stands right before a date, with the fact and slot that it must then be.
 _CUES = (
     (re.compile(rf"\b(?:admitted|date of admission|admission on|came in|came into hospital|presented|arrived)[: ]+{_SMALL}$", re.I), "admission", "date"),
-    (re.compile(rf"\b(?:discharged|date of discharge|discharge on|went home|home on|leaving on|left on)[: ]+{_SMALL}$", re.I), "discharge", "date"),
+    (re.compile(rf"\b(?:discharged|date of discharge|discharge on|went home|(?<!from )home on|leaving on|left on)[: ]+{_SMALL}$", re.I), "discharge", "date"),
     (re.compile(rf"\b(?:died|passed away|death occurred)[: ]+{_SMALL}$", re.I), "death", "date"),
     (re.compile(r"\b(?:born|date of birth|dob)[: ]+(?:on )?$", re.I), "patient", "born"),
 )
