@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from functools import cache
 
+from fhirsynth import Population
+from fhirsynth.knowledge import load
 from fhirsynth.letters.facts import Fact, Stay, Value
 from fhirsynth.letters.letter import Letter, Section, Span
 from fhirsynth.letters.page import Letterhead
-from fhirsynth.letters.stays import DMD, NHS_NUMBER, SNOMED
+from fhirsynth.letters.stays import DMD, NHS_NUMBER, SNOMED, Reader
+from fhirsynth.letters.writing import write
+from fhirsynth.record.record import PLACES
 
 HEAD = Letterhead(
     trust="Northbridge NHS Foundation Trust",
@@ -129,9 +134,7 @@ _SECTIONS = (
     ("distribution-list", "Distribution list", "Dr Bina Patel, Hill & Dale Surgery\nMrs Joan Smith"),
 )
 SUMMARY = "An older woman admitted with {dx:1}; sats 91% <on air> & temperature 38.2 °C.\n\nShe has {pmh:1}."
-PLAN = (
-    "Started {started:1}.\n\nGP to repeat the CRP in six weeks. We have arranged nothing else.\n\nWe will write again."
-)
+PLAN = "Started {started:1}.\n\nGP to repeat the CRP in six weeks. All else is arranged.\n\nWe will write again."
 
 
 def letter(kind: str = "gp", *tags: str, note_id: str = "note-1", summary: str | None = None) -> Letter:
@@ -144,3 +147,13 @@ def letter(kind: str = "gp", *tags: str, note_id: str = "note-1", summary: str |
         return Letter(note_id, of, (why, plan._replace(key="patient-letter-next", title="What happens next")), "", kind)
     fixed = [section(of, *row) for row in _SECTIONS]
     return Letter(note_id, of, (*fixed[:5], words, *fixed[5:8], plan, *fixed[8:]), "terse", kind)
+
+
+@cache
+def written() -> tuple[Letter, ...]:
+    """Letters of both kinds about the stays of a small population."""
+    record = Population(n=40, seed=3).record()
+    reader = Reader(load(), {key: record[key] for key in PLACES})
+    stays = [found for person, rows in record.by_person() for found in reader.stays(person, rows)]
+    letters = [write(found, 1, kind=kind) for found in stays for kind in ("gp", "patient")]
+    return tuple(found for found in letters if found is not None)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_letters import SUMMARY, letter
+from made_letters import SUMMARY, letter, written
 
 from fhirsynth.errors import InputError, OutputError
 from fhirsynth.letters import annotations
@@ -52,6 +52,19 @@ def test_offsets_point_into_the_whole_text() -> None:
     for span in found.spans:
         assert found.text[span.start : span.end] == span.surface
     assert [span.start for span in found.spans] == sorted(span.start for span in found.spans)
+
+
+def test_written_letters_in_every_form(tmp_path: Path) -> None:
+    for found in map(note, written()):
+        for span in found.spans:
+            assert found.text[span.start : span.end] == span.surface
+    letters = [found for found in written() if found.kind == "gp"]
+    for form in FORMS[:3]:
+        annotations.write(map(note, letters), form, tmp_path)
+    lines = (tmp_path / "annotations.jsonl").read_text().splitlines()
+    told = [(line["note_id"], len(line["spans"])) for line in map(json.loads, lines)]
+    assert told == [(found.note_id, len(note(found).spans)) for found in letters]
+    assert len(list((tmp_path / "brat").glob("*.ann"))) == len(letters)
 
 
 def test_identifiers_are_typed() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import lxml.html
 import pytest
-from made_letters import HEAD, letter
+from made_letters import HEAD, letter, written
 
 from fhirsynth.errors import InputError
 from fhirsynth.letters.facts import Value
@@ -67,8 +67,23 @@ def test_a_medicine_that_the_letter_leaves_out_is_in_no_table() -> None:
 
 
 def test_gp_actions_are_boxed_only_for_the_gp() -> None:
-    assert page(letter(), HEAD)["actions"] == ["GP to repeat the CRP in six weeks."]
+    assert page(letter(), HEAD)["actions"] == ["GP to repeat the CRP in six weeks.", "All else is arranged."]
     assert page(letter("patient"), HEAD)["actions"] == []
+
+
+@pytest.mark.parametrize(
+    ("plan", "boxed"),
+    [
+        ("Started amoxicillin. Please continue ramipril. Clinic on 3 May 2026.", ["Please continue ramipril."]),
+        ("Nothing for GP to do.", []),
+        ("Ibuprofen was stopped.\n\nWe will chase the biopsy.", []),
+        ("Could the practice check the sodium? We will write.", ["Could the practice check the sodium?"]),
+    ],
+)
+def test_what_is_asked_of_the_gp(plan: str, boxed: list[str]) -> None:
+    found = letter()
+    sections = (section._replace(text=plan) if section.key == "plan" else section for section in found.sections)
+    assert page(found._replace(sections=tuple(sections)), HEAD)["actions"] == boxed
 
 
 def test_details_stand_side_by_side_and_are_not_told_twice() -> None:
@@ -140,6 +155,15 @@ def test_html_says_all_that_the_letter_says() -> None:
             assert span.surface.lower() in text, span
     assert "sats 91% <on air> & temperature" in text
     assert "dear dr patel" in text and "9 march 2026" in text and "01632 960123" in text
+
+
+def test_html_of_written_letters_says_all_that_they_say() -> None:
+    assert {found.kind for found in written()} == set(KINDS) and len(written()) > 30
+    for found in written():
+        text = " ".join(lxml.html.document_fromstring(html(found, HEAD)).body.text_content().split()).lower()
+        for section in found.sections:
+            for span in section.spans:
+                assert span.surface.lower() in text, span
 
 
 def test_html_has_language_title_and_one_order_of_headings(document: Any) -> None:

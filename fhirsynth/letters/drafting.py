@@ -110,9 +110,7 @@ class Draft:
                 found[0] = Agree("He")
         mentions = told >= 0 or pronoun >= 0 or names
         self._named = self._named or mentions
-        others = any(
-            isinstance(piece, Place) and (piece.kind == "gp" or piece.slot == "consultant") for piece in found
-        )
+        others = any(isinstance(piece, Place) and (piece.kind == "gp" or piece.slot == "consultant") for piece in found)
         self._just_named = mentions and not others
         return found
 
@@ -175,7 +173,9 @@ class Draft:
     def _agree_list(tokens: list[_Token]) -> None:
         """The verb behind a list that begins the sentence."""
         last = 0
-        while last + 2 < len(tokens) and tokens[last + 1].text in (", ", " and ") and tokens[last + 2].value is not None:
+        while (
+            last + 2 < len(tokens) and tokens[last + 1].text in (", ", " and ") and tokens[last + 2].value is not None
+        ):
             last += 2
         if last + 1 < len(tokens):
             _agree(tokens[last + 1], True, "condition")
@@ -232,7 +232,7 @@ class Draft:
 def _introduces(piece: Piece) -> bool:
     """Whether a piece says who is spoken of."""
     if isinstance(piece, Place):
-        return piece.kind == "patient"
+        return piece.kind == "patient" and piece.slot in ("", "short")
     return isinstance(piece, Agree) and piece.word.lower() in ("man", "gentleman")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import re
 import tomllib
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
@@ -22,9 +23,9 @@ from fhirsynth.letters.writing import stream
 MOST_TYPOS = 0.1
 #: Types of span inside which a part of the value may be abbreviated.
 _WITHIN = frozenset({"dose", "observation"})
+#: … and those that may be abbreviated as a whole.
 _WHOLE = frozenset({"condition", "procedure", "result"})
-
-_SHORTEST_TYPO = 4
+_SHORTEST_TYPO = 4  # letters
 _PLAIN_WORD = re.compile(rf"(?<![\w'’/-])[A-Za-z]{{{_SHORTEST_TYPO},}}(?![\w'’/-])")
 _KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
@@ -86,7 +87,7 @@ def _abbreviations(section: Section, habit: _Habit) -> list[Change]:
     found: list[Change] = []
     for span in section.spans:
         if span.type in _WHOLE:
-            short = _lists()["values"].get(span.surface) or _lists()["values"].get(_lower_first(span.surface))
+            short = _short("values", span.surface)
             if short and habit.has(span.surface):
                 found.append(Change(span.start, span.end, short, ""))
         elif span.type in _WITHIN:
@@ -94,7 +95,7 @@ def _abbreviations(section: Section, habit: _Habit) -> list[Change]:
                 if habit.has(match[0]):
                     start = span.start + match.start()
                     # "18 breaths per minute" becomes "18/min"
-                    short = _lists()["within"][_lower_first(match[0])]
+                    short = _short("within", match[0])
                     start -= short.startswith("/") and text[start - 1] == " "
                     found.append(Change(start, span.start + match.end(), short, ""))
     taken = [(span.start, span.end) for span in section.spans]
@@ -104,10 +105,7 @@ def _abbreviations(section: Section, habit: _Habit) -> list[Change]:
             taken.append((mark.start, mark.end))
     for match in _pattern("words").finditer(text):
         if _free(match.start(), match.end(), taken) and habit.has(match[0]):
-            short = _lists()["words"].get(match[0]) or _lists()["words"][_lower_first(match[0])]
-            if match[0][0].isupper() and short.isalpha():
-                short = short[0].upper() + short[1:]
-            found.append(Change(match.start(), match.end(), short, "abbreviation"))
+            found.append(Change(match.start(), match.end(), _short("words", match[0]), "abbreviation"))
             taken.append((match.start(), match.end()))
     return found
 
@@ -159,8 +157,13 @@ def _free(start: int, end: int, taken: Iterable[tuple[int, int]]) -> bool:
     return all(end <= a or start >= b for a, b in taken)
 
 
-def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:]
+def _short(table: str, clean: str) -> str:
+    """The abbreviation of a clean form, with a capital where it has one; "" where there is none."""
+    known = _lists()[table]
+    if clean in known:
+        return known[clean]
+    short = known.get(clean[:1].lower() + clean[1:], "")
+    return short[:1].upper() + short[1:] if clean[:1].isupper() else short
 
 
 def _changed(section: Section, changes: list[Change]) -> Section:
@@ -172,7 +175,7 @@ def _changed(section: Section, changes: list[Change]) -> Section:
     pieces: list[str] = []
     new: list[Span] = []
     at, length = 0, 0
-    edges: list[tuple[int, int]] = []  # place in the old text from which on `shift` holds
+    edges, shifts = [0], [0]  # places in the old text, and how far what follows has gone
     for change in ordered:
         kept = text[at : change.start]
         pieces += (kept, change.text)
@@ -182,18 +185,14 @@ def _changed(section: Section, changes: list[Change]) -> Section:
             new.append(_noise(length, change, clean, section.key))
         length += len(change.text)
         at = change.end
-        edges.append((at, length - at))
+        edges.append(at)
+        shifts.append(length - at)
     pieces.append(text[at:])
     result = "".join(pieces)
 
     def shifted(place: int) -> int:
         """Where a place between changes has gone."""
-        shift = 0
-        for edge, by in edges:
-            if place < edge:
-                break
-            shift = by
-        return place + shift
+        return place + shifts[bisect_right(edges, place) - 1]
 
     spans = []
     for span in section.spans:

@@ -22,7 +22,8 @@ from fhirsynth.errors import InputError
 from fhirsynth.knowledge import Knowledge
 from fhirsynth.knowledge.errors import line_of, nearest
 
-VOICES = ("terse", "thorough", "geriatrician", "surgeon")
+Voice = Literal["terse", "thorough", "geriatrician", "surgeon"]
+VOICES: tuple[Voice, ...] = ("terse", "thorough", "geriatrician", "surgeon")
 
 #: Kinds of fact with the slots that a placeholder may name; "" is the main value.
 SLOTS: Mapping[str, frozenset[str]] = {
@@ -79,7 +80,19 @@ _FACT_TAGS: Mapping[str, tuple[str, ...]] = {
 _KEYED = {"result": "test", "trend": "test", "proc": "proc", "dx": "cond"}
 _STAY_TAGS = frozenset(
     {
-        *("emergency", "elective", "maternity", "daycase", "died", "child", "adult", "older", "male", "female", "short"),
+        *(
+            "emergency",
+            "elective",
+            "maternity",
+            "daycase",
+            "died",
+            "child",
+            "adult",
+            "older",
+            "male",
+            "female",
+            "short",
+        ),
         *("long", "carehome", "icu", "operation", "via-emergency-department"),
     }
 )
@@ -137,7 +150,7 @@ class _Form(BaseModel):
 
     section: str
     part: str
-    voice: tuple[Literal["terse", "thorough", "geriatrician", "surgeon"], ...] = VOICES
+    voice: tuple[Voice, ...] = VOICES
     when: tuple[str, ...] = ()
     text: str
     abbr: tuple[tuple[str, str], ...] = ()
@@ -169,6 +182,9 @@ class Pattern:
     takes: Mapping[str, frozenset[str]]
     lists: Mapping[str, frozenset[str]]
     abbr: tuple[tuple[str, str], ...]
+    #: Kinds of which it names facts, and its tests of facts that it does not name.
+    kinds: frozenset[str]
+    others: tuple[tuple[str, Test], ...]
     #: How particular it is: conditions on illness, test or procedure make wording that fits better.
     particular: int
     #: It calls the patient by name.
@@ -297,6 +313,8 @@ def _compiled(form: _Form, where: str) -> Pattern:
         {kind: frozenset(slots) for kind, slots in takes.items()},
         {kind: frozenset(slots) for kind, slots in lists.items()},
         form.abbr,
+        frozenset({*takes, *lists}),
+        tuple((kind, test) for kind, test in facts.items() if kind not in takes and kind not in lists),
         particular,
         bool(takes.get("patient", set()) & {"", "short"}),
         "patient" in takes or any(isinstance(piece, Agree) for piece in pieces),

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fhirsynth.letters.facts import Fact, Stay
-from fhirsynth.letters.phrases import SLOTS, Piece, Place, Test, condition, parse
+from fhirsynth.letters.phrases import SLOTS, Piece, Place, condition, parse
 
 
 class _Form(BaseModel):
@@ -33,7 +33,9 @@ class Part(_Form):
     paragraph: bool = False
     alone: bool = False
     names: bool = False
-    must: tuple[str, ...] = ()
+    first: bool = False
+    wants: tuple[str, ...] = ()
+    share: float = 1.0
 
 
 class _LineForm(_Form):
@@ -59,9 +61,15 @@ class _SectionForm(_Form):
     part: tuple[Part, ...] = ()
 
 
+class _PatientForm(_Form):
+    must: tuple[str, ...]
+    most: Mapping[str, int]
+    part: tuple[Part, ...]
+
+
 class _File(_Form):
     section: tuple[_SectionForm, ...]
-    patient: tuple[Part, ...]
+    patient: _PatientForm
 
 
 class Stretch(NamedTuple):
@@ -106,7 +114,7 @@ class Planned(NamedTuple):
     must: frozenset[str]
 
 
-#: Section that the patterns of the letter to the patient belong to; its parts are sections of that letter.
+#: Section of patterns that is the letter to the patient; each of its parts stands under a heading of its own.
 PATIENT_LETTER = "patient-letter"
 
 
@@ -117,35 +125,34 @@ def headings() -> tuple[Heading, ...]:
 
 
 @cache
-def patient_headings() -> tuple[Heading, ...]:
-    """The sections of the letter to the patient, in order: keys are `patient-letter-<part>`."""
-    most = {"result": 2, "trend": 1, "proc": 4, "pmh": 0, "continued": 0}
-    return tuple(
-        Heading(
-            f"{PATIENT_LETTER}-{part.name}", part.title, "", "", "O", "narrative", (), (part,), _terms(part.must), most
-        )
-        for part in _file().patient
-    )
+def patient_heading() -> Heading:
+    """The letter to the patient, planned as one section."""
+    form = _file().patient
+    must = _terms(form.must)
+    return Heading(PATIENT_LETTER, "Your hospital stay", "", "", "O", "narrative", (), form.part, must, form.most)
 
 
 @cache
 def heading_of(key: str) -> Heading:
     """The heading of a section by its key, of either letter. Raises KeyError."""
-    return {heading.key: heading for heading in (*headings(), *patient_headings())}[key]
+    return {heading.key: heading for heading in (*headings(), patient_heading())}[key]
 
 
 def plan(stay: Stay, kind: str = "gp") -> tuple[Planned, ...]:
     """The sections of a letter about a stay, with their facts. The letter to the patient has none after a death."""
     if kind == "patient":
-        return () if "died" in stay.tags else tuple(Planned(h, *_share(h, stay)) for h in patient_headings())
+        return () if "died" in stay.tags else (Planned(patient_heading(), *_share(patient_heading(), stay)),)
     return tuple(Planned(heading, *_share(heading, stay)) for heading in headings())
 
 
 def _share(heading: Heading, stay: Stay) -> tuple[tuple[Fact, ...], frozenset[str]]:
     """The facts that a section may say, and those of them that it must."""
     if heading.kind == "fixed":
-        kinds = {p.kind for line in heading.lines for s in line.stretches for p in s.pieces if isinstance(p, Place)}
-        kinds |= {line.says for line in heading.lines}
+        lines = [
+            line for line in heading.lines if all((t in stay.tags) == yes for kind, t, yes in line.when if not kind)
+        ]
+        kinds = {p.kind for line in lines for s in line.stretches for p in s.pieces if isinstance(p, Place)}
+        kinds |= {line.says for line in lines}
         own = tuple(fact for fact in stay.facts if fact.kind in kinds)
         return own, frozenset(fact.id for fact in own if fact.required)
     must = (f.id for f in stay.facts for kind, tag in heading.must if f.kind == kind and (not tag or tag in f.tags))
@@ -188,8 +195,7 @@ def _terms(terms: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 
 def _line(form: _LineForm) -> Line:
     stretches = [
-        Stretch(parse(text.strip("<>")), text.startswith("<"))
-        for text in re.findall(r"<[^<>]*>|[^<>]+", form.text)
+        Stretch(parse(text.strip("<>")), text.startswith("<")) for text in re.findall(r"<[^<>]*>|[^<>]+", form.text)
     ]
     when = tuple((*condition(term.removeprefix("!")), not term.startswith("!")) for term in form.when)
     return Line(tuple(stretches), form.each, form.joined, when, form.says, form.about, form.type)
@@ -199,6 +205,6 @@ def holds(line: Line, stay: Stay, bound: Mapping[str, Fact]) -> bool:
     """Whether the terms of a line's `when` hold for a stay and the facts that the line is about."""
     for kind, tag, wanted in line.when:
         tags = stay.tags if not kind else bound[kind].tags if kind in bound else frozenset()
-        if not Test(frozenset({tag}), frozenset()).passes(tags) == wanted:
+        if (tag in tags) != wanted:
             return False
     return True

@@ -2,7 +2,7 @@
 
 A section says each of its facts once. Its parts stand in order; in each, patterns are drawn whose facts are there and
 not yet said, those that fit the illness best more often. Facts that the section must say and that no pattern of a
-part took get one from any part at the end. The same stay, seed and voice give the same letter.
+part took get one from any part at the end, or a bare line. The same stay, seed and voice give the same letter.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fhirsynth.errors import InputError
 from fhirsynth.letters.drafting import Draft
 from fhirsynth.letters.facts import Fact, Stay
 from fhirsynth.letters.letter import KINDS, Letter, Section
-from fhirsynth.letters.phrases import SINGLE, VOICES, Pattern, Phrasebook, Place, Test, load
+from fhirsynth.letters.phrases import SINGLE, VOICES, Pattern, Phrasebook, Piece, Place, Test, load
 from fhirsynth.letters.plan import PATIENT_LETTER, Heading, Line, Part, Planned, heading_of, holds, plan
 
 Bound = Mapping[str, Sequence[Fact]]
@@ -34,6 +34,10 @@ _SURGICAL = frozenset(
 _TREND_SHARE = 0.65
 #: Of kinds with several facts left, how much more a list is liked than one by one, and less where there is one.
 _LIST, _LIST_OF_ONE, _ONE_BY_ONE = 6.0, 0.4, 0.25
+#: How many facts a list names at most: longer ones are for the table of medicines.
+_LONGEST = {"continued": 5, "started": 5}
+#: Values that are no news by themselves: most people go home.
+_DULL = frozenset({"home", "on air"})
 #: How much less a pattern is liked that begins like one just before, or tells again what a medicine is for.
 _SAME_OPENING, _ECHO = 0.15, 0.05
 
@@ -76,9 +80,7 @@ def write(stay: Stay, seed: int, voice: str | None = None, kind: str = "gp") -> 
     planned = plan(stay, kind)
     if not planned:
         return None
-    sections = tuple(
-        section for section in (writer.section(stay, item, seed) for item in planned) if section.text
-    )
+    sections = tuple(section for section in (writer.section(stay, item, seed) for item in planned) if section.text)
     return Letter(stay.note_id, stay, sections, voice, kind)
 
 
@@ -109,6 +111,7 @@ class PhrasebookWriter:
                 draft.paragraph()
             for pattern, bound in patterns:
                 draft.sentence(pattern, bound)
+        _lines(draft, heading, stay, [f for f in planned.facts if f.id in planned.must and not choice.has_said(f)])
         return draft.section(heading.title, "phrasebook")
 
 
@@ -138,33 +141,30 @@ class _Choice:
 
     def made(self, candidates: Mapping[str, Sequence[Pattern]]) -> list[tuple[Part, list[tuple[Pattern, Bound]]]]:
         """The parts of the section in order, with the patterns chosen for each and the facts they say."""
+        tags, kinds = self.stay.tags, self.facts.keys()
         fitting = {
-            name: [p for p in patterns if p.stay.passes(self.stay.tags) and self._at_hand(p)]
+            name: [
+                p
+                for p in patterns
+                if p.stay.having <= tags and p.kinds <= kinds and not p.stay.lacking & tags and self._fits(p)
+            ]
             for name, patterns in candidates.items()
         }
-        chosen: list[tuple[Part, list[tuple[Pattern, Bound]]]] = []
-        for part in self.heading.parts:
-            if part.alone and any(patterns for _, patterns in chosen):
-                chosen.append((part, []))
-            else:
-                chosen.append((part, self._part(part, fitting[part.name])))
+        chosen: list[tuple[Part, list[tuple[Pattern, Bound]]]] = [(part, []) for part in self.heading.parts]
+        for part, patterns in sorted(chosen, key=lambda item: not item[0].first):
+            if not part.alone or not any(others for _, others in chosen):
+                patterns += self._part(part, fitting[part.name])
         self._rest(chosen, fitting)
+        for _, patterns in chosen:
+            patterns.sort(key=lambda item: max((_ORDER.get(kind, 0) for kind in item[0].kinds), default=0))
         return chosen
 
-    def _at_hand(self, pattern: Pattern) -> bool:
-        """Whether the stay has facts of all kinds that a pattern names, and passes its tests of others."""
-        for kind in pattern.takes:
-            if kind not in self.facts:
-                return False
-        for kind in pattern.lists:
-            if kind not in self.facts:
-                return False
-        for kind, test in pattern.facts.items():
-            if kind not in pattern.takes and kind not in pattern.lists:
-                tags = frozenset().union(*(fact.tags for fact in self.facts.get(kind, ())))
-                if not test.passes(tags):
-                    return False
-        return True
+    def _fits(self, pattern: Pattern) -> bool:
+        """Whether the stay passes a pattern's tests of facts that it does not name."""
+        return all(
+            test.passes(frozenset().union(*(fact.tags for fact in self.facts.get(kind, ()))))
+            for kind, test in pattern.others
+        )
 
     def _part(self, part: Part, patterns: Sequence[Pattern]) -> list[tuple[Pattern, Bound]]:
         """Patterns for one part: drawn until there is nothing new to say or it has its most."""
@@ -184,17 +184,23 @@ class _Choice:
             if part.names and not chosen:
                 feasible = [option for option in feasible if option[0].introduces] or feasible
             pattern, bound, _ = self.rng.choices(feasible, [weight for *_, weight in feasible])[0]
-            self._take(pattern, bound)
-            chosen.append((pattern, bound))
+            needed = len(chosen) < part.least or self._says_a_must(bound)
+            if needed or self.rng.random() < part.share:
+                self._take(pattern, bound)
+                chosen.append((pattern, bound))
             left = [other for other, *_ in feasible if other is not pattern]
         return chosen
+
+    def _says_a_must(self, bound: Bound) -> bool:
+        """Whether one of these facts is among those that the section must say and has not said."""
+        return any(fact.id in self.must and not self.has_said(fact) for facts in bound.values() for fact in facts)
 
     def _rest(
         self, chosen: list[tuple[Part, list[tuple[Pattern, Bound]]]], fitting: Mapping[str, Sequence[Pattern]]
     ) -> None:
         """Say what the section must say and has not said, wherever there is a pattern for it."""
         for fact in [fact for facts in self.facts.values() for fact in facts if fact.id in self.must]:
-            if self._is_said(fact):
+            if self.has_said(fact):
                 continue
             for part, patterns in chosen:
                 if part.alone:
@@ -205,15 +211,14 @@ class _Choice:
                     pattern, bound = self.rng.choice(fresh)
                     self._take(pattern, bound)
                     patterns.append((pattern, bound))
-                    for _, others in chosen:
-                        others[:] = others
                     break
         if any(patterns for part, patterns in chosen if not part.alone):
             for part, patterns in chosen:
                 if part.alone:
                     patterns.clear()
 
-    def _is_said(self, fact: Fact) -> bool:
+    def has_said(self, fact: Fact) -> bool:
+        """Whether the section tells a fact, or another in the same words."""
         if fact.kind in SINGLE:
             return any(kind == fact.kind for kind, _ in self.slots)
         return fact.id in self.said
@@ -264,9 +269,9 @@ class _Choice:
 
     def _all(self, kind: str, slots: frozenset[str], test: Test | None) -> list[Fact]:
         """All facts of a kind, where none has been said and each has what is asked for; otherwise none."""
-        if self.heading.most.get(kind, 99) == 0:
-            return []
         facts = self.facts[kind]
+        if self.heading.most.get(kind, 99) == 0 or len(facts) > _LONGEST.get(kind, 99):
+            return []
         for fact in facts:
             if fact.id in self.said or not slots <= fact.values.keys():
                 return []
@@ -281,7 +286,8 @@ class _Choice:
             if kind not in SINGLE:
                 news += 1.0
             elif kind != "patient":
-                news += 0.5 * sum((kind, slot) not in self.slots for slot in slots)
+                values = bound[kind][0].values
+                news += 0.5 * sum((kind, slot) not in self.slots and values[slot].text not in _DULL for slot in slots)
             else:
                 news += 0.3 * len(slots & {"", "aged", "age"})
         return news + sum(len(bound[kind]) for kind in pattern.lists)
@@ -325,16 +331,25 @@ class _Choice:
             self._count(kind, bound[kind])
 
     def _count(self, kind: str, facts: Sequence[Fact]) -> None:
-        texts = {fact.text for fact in facts}
-        self.told |= texts
-        self.said.update(fact.id for fact in self.facts[kind] if fact.text in texts)
-        self.counts[kind] = self.counts.get(kind, 0) + len(texts)
+        self.told.update(fact.text for fact in facts)
+        same = {_words(fact) for fact in facts}
+        self.said.update(fact.id for fact in self.facts[kind] if _words(fact) in same)
+        self.counts[kind] = self.counts.get(kind, 0) + len(same)
 
 
 #: Kinds that a section rather tells as a list than one by one.
 _LISTED = frozenset({"pmh", "secondary", "given", "continued", "normal"})
 
 
+#: What is told first within a part: tests, then procedures, medicines, how the patient left. Others as they came.
+_ORDER = {
+    **dict.fromkeys(("result", "trend", "normal"), 1),
+    "proc": 2,
+    **dict.fromkeys(("given", "started", "stopped", "changed", "continued"), 3),
+    "secondary": 4,
+    "obsend": 5,
+    "discharge": 6,
+}
 #: Kinds that are told together: "also" after one of a family may be about another.
 _FAMILIES = {
     **dict.fromkeys(("result", "trend", "normal"), "tests"),
@@ -343,6 +358,11 @@ _FAMILIES = {
     "proc": "procedures",
     "allergy": "allergies",
 }
+
+
+def _words(fact: Fact) -> tuple[str, ...]:
+    """What tells a fact from another of its kind: its name, and when for what is yet to come."""
+    return fact.text, fact.values["date"].text if fact.kind == "followup" and "date" in fact.values else ""
 
 
 def _test(fact: Fact) -> str:
@@ -356,11 +376,17 @@ def _test(fact: Fact) -> str:
 def _fixed(stay: Stay, planned: Planned) -> Section:
     """The lines of a fixed section, each fact of a kind on the first line that fits it."""
     draft = Draft(planned.heading.key, stay)
+    _lines(draft, planned.heading, stay, planned.facts)
+    return draft.section(planned.heading.title, "fixed")
+
+
+def _lines(draft: Draft, heading: Heading, stay: Stay, told: Iterable[Fact]) -> None:
+    """Put in the lines of a section for these facts. A narrative section's lines are for what no pattern could say."""
     facts: dict[str, list[Fact]] = {}
-    for fact in planned.facts:
+    for fact in told:
         facts.setdefault(fact.kind, []).append(fact)
     said: set[str] = set()
-    for line in planned.heading.lines:
+    for line in heading.lines:
         if line.each:
             for fact in facts.get(line.each, ()):
                 if fact.id not in said:
@@ -368,7 +394,6 @@ def _fixed(stay: Stay, planned: Planned) -> Section:
                     said.update(_line(draft, line, stay, bound))
         elif not line.says or line.says in facts:
             _line(draft, line, stay, facts)
-    return draft.section(planned.heading.title, "fixed")
 
 
 def _joined(line: Line, fact: Fact, facts: Mapping[str, list[Fact]]) -> dict[str, list[Fact]]:
@@ -381,7 +406,7 @@ def _line(draft: Draft, line: Line, stay: Stay, bound: Bound) -> Iterable[str]:
     """Put a line in if all its slots are there; returns the ids of the facts it says."""
     if not holds(line, stay, {kind: facts[0] for kind, facts in bound.items() if facts}):
         return ()
-    pieces = []
+    pieces: list[Piece] = []
     for stretch in line.stretches:
         places = [piece for piece in stretch.pieces if isinstance(piece, Place)]
         if all(bound.get(p.kind) and p.slot in bound[p.kind][0].values for p in places):
@@ -395,4 +420,4 @@ def _line(draft: Draft, line: Line, stay: Stay, bound: Bound) -> Iterable[str]:
     return [facts[0].id for kind, facts in bound.items() if kind in (line.each, line.joined)]
 
 
-__all__ = ["Heading", "PhrasebookWriter", "stream", "voice_of", "write"]
+__all__ = ["PhrasebookWriter", "stream", "voice_of", "write"]

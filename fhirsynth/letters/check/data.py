@@ -45,6 +45,13 @@ def starts(section: str, name: str) -> Mapping[str, Sequence[tuple[str, ...]]]:
     return found
 
 
+@cache
+def findings() -> Mapping[str, str]:
+    """Tags of the observations by each word that speaks of them."""
+    tags = table("language")["tags"]
+    return {form: tag for tag in tags for (form, *more) in phrases("tags", tag) if not more}
+
+
 def first_names(statistics: Mapping[str, bytes]) -> frozenset[str]:
     """All first names that people of a population may bear, less those that are also words."""
     also = set(table("language")["names"]["also_words"])

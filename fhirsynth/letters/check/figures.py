@@ -139,7 +139,9 @@ def _directions(reading: Reading, known: Known, tests: list[Mention]) -> Iterato
         name = single.get(word.form) or _phrase(reading, place)
         if name is None or reading.supposed(word.start):
             continue
-        if any(m.first <= place < m.behind for m in reading.mentions):
+        if any(m.first <= place < m.behind for m in reading.mentions) or (
+            word.text[0].isupper() and word.text in known.words
+        ):
             continue
         around = {w.form for w in reading.words[max(0, place - 3) : place]}
         if around & data.word_set("direction", "unless"):

@@ -210,10 +210,10 @@ class Known:
 
 
 _TITLES = frozenset({"Mr", "Mrs", "Miss", "Ms", "Mx", "Dr", "Prof", "Professor", "Master", "Sister", "Lady", "Sir"})
-_OTHER = frozenset({"condition", "procedure", "reaction", "finding"})
+_OTHER = frozenset({"condition", "procedure", "reaction", "finding", "test"})
 #: Which things the values of a kind of fact can name. An allergen is no medicine that somebody takes.
 _NAMES: Mapping[str, frozenset[str]] = {
-    **{kind: frozenset({"medicine", "condition", "reaction", "finding"}) for kind in MEDICINES},
+    **{kind: frozenset({"medicine", "condition", "reaction", "finding", "test"}) for kind in MEDICINES},
     **{kind: frozenset({"test", "panel", "condition"}) for kind in TESTS},
     "allergy": frozenset({"allergen", "reaction", "condition"}),
     "obs": frozenset({"vital", "finding"}),

@@ -77,6 +77,8 @@ def _told(reading: Reading, mention: Mention) -> str:
         found = set()
         said = reading.said(start, end)
         for place, word in enumerate(said):
+            if any(m.start <= word.start < m.end for m in reading.within(start, end)):
+                continue
             for status in _STATUSES:
                 if word.form in data.word_set("status", status):
                     around = {w.form for w in said[max(0, place - 2) : place]}

@@ -46,7 +46,7 @@ _ALL = re.compile(
     | (?P<date>\b\d{{1,2}}(?:st|nd|rd|th)?[ ](?:of[ ])?{_MONTH}\b(?:,?[ ]\d{{4}})?)
     | (?P<time>\b\d{{1,2}}(?:[:.]\d\d)?[ ]?(?:am|pm)\b|\b\d{{1,2}}:\d\d\b(?!:))
     | (?P<age>\b\d{{1,3}}[- ](?:year|month|week|day)s?[- ]old\b
-        |\b(?:[Aa]ged?:?|[Aa]t)[ ](?P<years>\d{{1,3}})\b(?![-.:/%][\d]|[ ]?(?:{_UNIT}|[ap]m\b))
+        |\b(?:[Aa]ged?:?|[Aa]t)[ ](?P<years>\d{{1,3}})\b(?![-.:/%,][\d]|[ ]?(?:{_UNIT}|[ap]m\b))
         |\b(?:is|was)[ ](?P<is>\d{{1,3}})(?=[ ]and\b|[ ]years[ ]old|,[ ](?:and|he|she)\b))
     | (?P<pressure>(?<![\d/.])\d{{2,3}}/\d{{2,3}}(?![\d/])(?:[ ]?mmHg)?)
     | (?P<often>\b(?:once|twice|(?:{_COUNT})[ ]times)[ ](?:a|per|each|every)[ ]{_PERIOD}\b

@@ -97,7 +97,7 @@ class Reading:
             if place in spans:  # another term of the same list
                 place = spans[place] - 1
                 continue
-            if word.form not in between and not (gap.strip() == "," and word.form in between):
+            if word.form not in between and word.form not in data.findings():
                 break
             place -= 1
         behind = [word.form for word in self.said(mention.end, end)[: _BEHIND_TERM + 3]]

@@ -20,8 +20,10 @@ def check(reading: Reading, known: Known) -> Iterator[Problem]:
     for match in _SIDE.finditer(reading.text):
         if not _of_the_body(reading, match):
             continue
+        if any(m.start <= match.start() < m.end and known.holds(m.refs) for m in reading.mentions):
+            continue  # part of the name of a thing that is held
         side = match.group(1).lower().removesuffix("ly")
-        if side in held or any(word in known.lexicon.refs(match.group()) for word in ()):
+        if side in held:
             expected = _thing(reading, known, match, side)
             if expected is None:
                 continue

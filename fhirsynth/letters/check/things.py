@@ -119,7 +119,7 @@ def _tags(reading: Reading, known: Known) -> Iterator[Problem]:
     """Words such as "febrile" and "hypotensive" that only the observations can bear out."""
     if "child" in known.stay.tags:
         return
-    wanted = {form: tag for tag in data.table("language")["tags"] for form in data.word_set("tags", tag)}
+    wanted = data.findings()
     for place, word in enumerate(reading.words):
         tag = wanted.get(word.form)
         if tag is None or any(m.first <= place < m.behind for m in reading.mentions):

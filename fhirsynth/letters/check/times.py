@@ -22,6 +22,8 @@ _CUES = (
 _LINK = re.compile(
     r"^(?:[ ,(:]|\b(?:on|of|dated|was|were|performed|carried|out|done|took|place|given|left|right|bilateral|side|took place)\b)+$"
 )
+_BABY = re.compile(r"\b(?:baby|child|twins?|infant)\b", re.I)
+_CAME = re.compile(r"\b(?:admi\w+|came in|attended|presented)\b", re.I)
 _DATED = frozenset({"proc", "followup"})
 
 
@@ -47,6 +49,8 @@ def _date(reading: Reading, known: Known, quantity: Quantity) -> Iterator[Proble
     for cue, kind, slot in _CUES:
         fact = known.stay.first(kind)
         if fact is None or slot not in fact.values or not cue.search(before):
+            continue
+        if slot == "born" and _BABY.search(before):
             continue
         if not any(slot_held in (slot, "day") and id_held == fact.id for _, id_held, slot_held in held):
             if not any(known.by_id[id_held].values[s].text == fact.values[slot].text for _, id_held, s in held):
@@ -77,5 +81,7 @@ def _linked(
     if not facts:
         return
     ours = {f.values["date"].text for f in facts}
+    if _CAME.search(reading.text, start, before[-1].start):
+        ours |= {fact.values["date"].text for fact in known.of("admission")}
     if not any(known.by_id[fact].values[slot].text in ours for _, fact, slot in held):
         yield Problem("date", quantity.start, quantity.end, quantity.text, ", ".join(sorted(ours)), facts[0].id)

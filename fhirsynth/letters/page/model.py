@@ -87,10 +87,12 @@ _IN_COLUMNS = frozenset(key for column in _COLUMNS for key in column)
 _SIGNED, _COPIES = "person-completing-record", "distribution-list"
 #: Fixed sections of which each line is a term and what it is.
 _TERMS = _IN_COLUMNS | {"diagnoses"}
-#: Lines of plan that ask something of the practice.
+#: Sentences that ask something of the practice, and those that only look so.
+_ASKS_NOTHING = re.compile(r"\b(?:nil|nothing|care home please)\b", re.I)
 _ASKS_GP = re.compile(
     r"^(?:for |actions? (?:for|by) )?(?:the |your )?(?:GP|practice|surgery)\b|\bGP(?:'s)? (?:to|is asked)\b"
-    r"|\bplease\b|\bkindly\b|\b(?:grateful|appreciate)\b|\b(?:could|would) (?:you|the GP|the practice)\b"
+    r"|\bplease\b|\byou may wish to\b|\bkindly\b|\b(?:grateful|appreciate)\b"
+    r"|\b(?:could|would) (?:you|the GP|the practice)\b"
     r"|\bask\w*\b.*\b(?:GP|practice|surgery|you)\b|\bin (?:primary care|the community)\b",
     re.I,
 )
@@ -188,12 +190,18 @@ def _terms(lines: Sequence[str]) -> list[list[Any]]:
 
 
 def _actions(sections: Iterable[Section]) -> list[str]:
-    """What the letter asks of the GP, sentence by sentence, out of its plan."""
+    """What the letter asks of the GP, sentence by sentence, out of its plan.
+
+    A later paragraph of the plan that asks anything of the GP is theirs as a whole; in the first, which tells of
+    medicines and appointments, each sentence is taken for itself.
+    """
     found: list[str] = []
     for section in sections:
         if section.key.startswith("plan"):
-            for line in _lines(section.text):
-                found.extend(part for part in re.split(r"(?<=[.;])\s+(?=[A-Z])", line) if _ASKS_GP.search(part))
+            for place, line in enumerate(_lines(section.text)):
+                sentences = re.split(r"(?<=[.?;])\s+(?=[A-Z])", line)
+                asking = [part for part in sentences if _ASKS_GP.search(part) and not _ASKS_NOTHING.search(part)]
+                found += sentences if place and asking else asking
     return found
 
 
