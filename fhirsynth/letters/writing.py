@@ -20,6 +20,7 @@ from fhirsynth.letters.phrases import SINGLE, VOICES, Pattern, Phrasebook, Piece
 from fhirsynth.letters.plan import PATIENT_LETTER, Heading, Line, Part, Planned, heading_of, holds, plan
 
 Bound = Mapping[str, Sequence[Fact]]
+_Chosen = list[tuple[Part, list[tuple[Pattern, Bound]]]]
 
 #: Slots that may be said again: a name, and what only points at the stay.
 _AGAIN = frozenset({("patient", "short")})
@@ -40,6 +41,8 @@ _LONGEST = {"continued": 5, "started": 5}
 _DULL = frozenset({"home", "on air"})
 #: How much less a pattern is liked that begins like one just before, or tells again what a medicine is for.
 _SAME_OPENING, _ECHO = 0.15, 0.05
+#: How much more where it says what its part is for.
+_WANTED = 6.0
 
 
 def stream(seed: int, *names: str) -> random.Random:
@@ -80,8 +83,11 @@ def write(stay: Stay, seed: int, voice: str | None = None, kind: str = "gp") -> 
     planned = plan(stay, kind)
     if not planned:
         return None
-    sections = tuple(section for section in (writer.section(stay, item, seed) for item in planned) if section.text)
-    return Letter(stay.note_id, stay, sections, voice, kind)
+    if kind == "patient":
+        sections = writer.by_part(stay, planned[0], seed)
+    else:
+        sections = [writer.section(stay, item, seed) for item in planned]
+    return Letter(stay.note_id, stay, tuple(section for section in sections if section.text), voice, kind)
 
 
 class PhrasebookWriter:
@@ -101,18 +107,31 @@ class PhrasebookWriter:
         heading = planned.heading
         if heading.kind == "fixed":
             return _fixed(stay, planned)
-        voice = self.voice or voice_of(stay, seed)
-        plain = heading.key.startswith(PATIENT_LETTER)
-        draft = Draft(heading.key, stay, plain)
-        choice = _Choice(stay, planned, stream(seed, stay.note_id, heading.key, voice))
-        source = PATIENT_LETTER if plain else heading.key
-        for part, patterns in choice.made({p.name: self.book.of(source, p.name, voice) for p in heading.parts}):
+        draft = Draft(heading.key, stay, heading.key == PATIENT_LETTER)
+        choice, made = self._made(stay, planned, seed)
+        for part, patterns in made:
             if part.paragraph and patterns:
                 draft.paragraph()
             for pattern, bound in patterns:
                 draft.sentence(pattern, bound)
         _lines(draft, heading, stay, [f for f in planned.facts if f.id in planned.must and not choice.has_said(f)])
         return draft.section(heading.title, "phrasebook")
+
+    def by_part(self, stay: Stay, planned: Planned, seed: int) -> list[Section]:
+        """A section whose parts stand under headings of their own, as sections `<key>-<part>`."""
+        sections = []
+        for part, patterns in self._made(stay, planned, seed)[1]:
+            draft = Draft(f"{planned.heading.key}-{part.name}", stay, planned.heading.key == PATIENT_LETTER)
+            for pattern, bound in patterns:
+                draft.sentence(pattern, bound)
+            sections.append(draft.section(part.title, "phrasebook"))
+        return sections
+
+    def _made(self, stay: Stay, planned: Planned, seed: int) -> tuple[_Choice, _Chosen]:
+        """What is chosen for a section."""
+        key, voice = planned.heading.key, self.voice or voice_of(stay, seed)
+        choice = _Choice(stay, planned, stream(seed, stay.note_id, key, voice))
+        return choice, choice.made({p.name: self.book.of(key, p.name, voice) for p in planned.heading.parts})
 
 
 class _Choice:
@@ -128,6 +147,8 @@ class _Choice:
         self.counts: dict[str, int] = {}
         self.used: set[str] = set()
         self.told: set[str] = set()  # main values of the facts said
+        if "maternity" in stay.tags:  # a medicine is not "for" a birth
+            self.told.update(fact.text for fact in stay.of("dx"))
         self.openings: tuple[str, ...] = ()
         self._one_of_each_test()
 
@@ -139,7 +160,7 @@ class _Choice:
             if result is not None:
                 self.said.add(result.id if self.rng.random() < _TREND_SHARE else trend.id)
 
-    def made(self, candidates: Mapping[str, Sequence[Pattern]]) -> list[tuple[Part, list[tuple[Pattern, Bound]]]]:
+    def made(self, candidates: Mapping[str, Sequence[Pattern]]) -> _Chosen:
         """The parts of the section in order, with the patterns chosen for each and the facts they say."""
         tags, kinds = self.stay.tags, self.facts.keys()
         fitting = {
@@ -150,7 +171,7 @@ class _Choice:
             ]
             for name, patterns in candidates.items()
         }
-        chosen: list[tuple[Part, list[tuple[Pattern, Bound]]]] = [(part, []) for part in self.heading.parts]
+        chosen: _Chosen = [(part, []) for part in self.heading.parts]
         for part, patterns in sorted(chosen, key=lambda item: not item[0].first):
             if not part.alone or not any(others for _, others in chosen):
                 patterns += self._part(part, fitting[part.name])
@@ -170,24 +191,27 @@ class _Choice:
         """Patterns for one part: drawn until there is nothing new to say or it has its most."""
         chosen: list[tuple[Pattern, Bound]] = []
         left = list(patterns)
+        only_must = False  # nothing more for which there is a choice
         while left and len(chosen) < part.most:
             feasible: list[tuple[Pattern, Bound, float]] = []
             for pattern in left:
                 bound = self._bound(pattern)
-                if bound is None:
+                if bound is None or (only_must and not self._says_a_must(bound)):
                     continue
                 news = self._news(pattern, bound)
                 if news or (part.bare and len(chosen) < max(part.least, 1)):
-                    feasible.append((pattern, bound, self._weight(pattern, bound, news)))
+                    feasible.append((pattern, bound, self._weight(pattern, bound, news, part)))
             if not feasible:
                 break
             if part.names and not chosen:
                 feasible = [option for option in feasible if option[0].introduces] or feasible
             pattern, bound, _ = self.rng.choices(feasible, [weight for *_, weight in feasible])[0]
             needed = len(chosen) < part.least or self._says_a_must(bound)
-            if needed or self.rng.random() < part.share:
-                self._take(pattern, bound)
-                chosen.append((pattern, bound))
+            if not needed and self.rng.random() >= part.share:
+                only_must = True
+                continue
+            self._take(pattern, bound)
+            chosen.append((pattern, bound))
             left = [other for other, *_ in feasible if other is not pattern]
         return chosen
 
@@ -195,9 +219,7 @@ class _Choice:
         """Whether one of these facts is among those that the section must say and has not said."""
         return any(fact.id in self.must and not self.has_said(fact) for facts in bound.values() for fact in facts)
 
-    def _rest(
-        self, chosen: list[tuple[Part, list[tuple[Pattern, Bound]]]], fitting: Mapping[str, Sequence[Pattern]]
-    ) -> None:
+    def _rest(self, chosen: _Chosen, fitting: Mapping[str, Sequence[Pattern]]) -> None:
         """Say what the section must say and has not said, wherever there is a pattern for it."""
         for fact in [fact for facts in self.facts.values() for fact in facts if fact.id in self.must]:
             if self.has_said(fact):
@@ -292,7 +314,7 @@ class _Choice:
                 news += 0.3 * len(slots & {"", "aged", "age"})
         return news + sum(len(bound[kind]) for kind in pattern.lists)
 
-    def _weight(self, pattern: Pattern, bound: Bound, news: float) -> float:
+    def _weight(self, pattern: Pattern, bound: Bound, news: float, part: Part) -> float:
         """How much a pattern is liked here: particular, saying several things, and not beginning like the last."""
         weight = (1.0 + pattern.particular) * (0.6 + min(news, 3.0))
         for kind in pattern.lists:
@@ -300,6 +322,8 @@ class _Choice:
         for kind in pattern.takes:
             if kind in _LISTED and sum(fact.id not in self.said for fact in self.facts[kind]) > 1:
                 weight *= _ONE_BY_ONE
+        if not pattern.kinds.isdisjoint(part.wants):
+            weight *= _WANTED
         if pattern.opening in self.openings:
             weight *= _SAME_OPENING
         if self._echoes(pattern, bound):

@@ -21,6 +21,7 @@ _OWN_UNITS: dict[str, tuple[Ref, ...]] = {
     "%": (("vital", "sats"), ("vital", "oxygen")),
 }
 _EMERGENCY_NUMBERS = frozenset({111.0, 999.0, 112.0, 119.0})
+_CALL = re.compile(r"\b(?:NHS|call|ring|dial|999|phone|A&E|urgent|hours|emergency|helpline|option|crisis|advice)\b", re.I)
 _DIRECTIONS = ("down", "up", "better", "worse", "normal")
 _AGREE = {
     "down": {"fell"}, "up": {"rose"}, "better": {"improved"}, "worse": {"worsened"}, "normal": {"normalised"},
@@ -72,7 +73,7 @@ def _measure(reading: Reading, known: Known, quantity: Quantity) -> Iterator[Pro
 
 def _number(reading: Reading, known: Known, quantity: Quantity) -> Iterator[Problem]:
     number = quantity.value
-    if number in _EMERGENCY_NUMBERS:
+    if number in _EMERGENCY_NUMBERS and _CALL.search(reading.text, *reading.sentence(quantity.start)):
         return
     line = reading.text.rfind("\n", 0, quantity.start) + 1
     if not reading.text[line : quantity.start].strip() and reading.text[quantity.end : quantity.end + 1] in (".", ")"):

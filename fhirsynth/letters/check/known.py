@@ -48,6 +48,7 @@ class Known:
         #: Readings by what was read: ("test", key) or ("vital", slot); doses by substance.
         self.readings: dict[Ref, set[tuple[object, str]]] = defaultdict(set)
         self.doses: dict[Ref, set[tuple[str, object]]] = defaultdict(set)
+        self.strengths: dict[Ref, set[object]] = defaultdict(set)
         self.courses: dict[Ref, set[object]] = defaultdict(set)
         self.loose: set[object] = set()
         self.texts: list[str] = []
@@ -165,7 +166,7 @@ class Known:
                     if tag.startswith("test:"):
                         self._reading(("test", tag.removeprefix("test:")), found)
             elif fact.kind in MEDICINES and slot not in ("for", "why"):
-                self._dose(fact, found)
+                self._dose(fact, found, slot)
 
     def _figure(self, fact: Fact, slot: str, kind: str, quantity: Quantity) -> None:
         value = quantity.value
@@ -191,12 +192,14 @@ class Known:
             elif isinstance(quantity.value, float):
                 self.readings[ref].add((quantity.value, ""))
 
-    def _dose(self, fact: Fact, found: Iterable[Quantity]) -> None:
+    def _dose(self, fact: Fact, found: Iterable[Quantity], slot: str) -> None:
         refs = [ref for ref in self.main.get(fact.id, ()) if ref[1].startswith("vtm:")]
         for quantity in found:
             for ref in refs:
                 if is_dose(quantity):
                     self.doses[ref].add((quantity.type, quantity.value))
+                    if slot != "dose":
+                        self.strengths[ref].add(quantity.value)
                 elif quantity.type == "length":
                     self.courses[ref].add(quantity.value)
 

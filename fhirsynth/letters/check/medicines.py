@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from fhirsynth.letters.check import data
@@ -11,6 +12,8 @@ from fhirsynth.letters.check.problem import Problem
 from fhirsynth.letters.check.quantities import Quantity, is_dose
 from fhirsynth.letters.check.reading import Reading
 
+_LABEL = re.compile(r"\s*([A-Z]\w+(?: [a-z]+){0,3}):")
+_FORM = re.compile(r" (?:[a-z-]+ ){0,3}(?:tablets?|capsules?|inhaler|injection|solution|suspension|patch(?:es)?)\b")
 _STATUSES = ("started", "stopped", "continued")
 #: Kinds of fact that bear out a medicine being told as started or stopped.
 _BORNE_OUT = {"started": {"started", "given", "changed"}, "stopped": {"stopped", "given"}}
@@ -45,6 +48,9 @@ def _dose(reading: Reading, known: Known, named: list[Mention], quantity: Quanti
         return
     refs = [ref for ref in mention.of("medicine") if ref[1].startswith("vtm:")]
     facts = known.medicines(refs)
+    strength = quantity.start - mention.end <= 1 and _FORM.match(reading.text, quantity.end)
+    if strength and not any(quantity.value in known.strengths[ref] for ref in refs):
+        wanted = ("", "")
     if not facts or any(wanted in known.doses[ref] for ref in refs):
         return
     if quantity.type == "measure" and quantity.value in known.loose and not any(known.doses[ref] for ref in refs):
@@ -73,6 +79,11 @@ def _status(reading: Reading, known: Known, mention: Mention) -> Iterator[Proble
 def _told(reading: Reading, mention: Mention) -> str:
     """How a text tells of a medicine: started, stopped, continued, or "" where it does not say or says several."""
     sentence = reading.sentence(mention.start)
+    label = _LABEL.match(reading.text, *sentence)
+    if label:
+        found = {s for s in _STATUSES for form in data.forms(label.group(1)) if form in data.word_set("status", s)}
+        if len(found) == 1:
+            return found.pop()
     for start, end in (reading.clause(mention.start), sentence):
         found = set()
         said = reading.said(start, end)

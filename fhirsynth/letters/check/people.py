@@ -18,6 +18,7 @@ _FEMALE = frozenset({"she", "her", "hers", "herself", "woman", "lady", "girl"})
 _MALE = frozenset({"he", "him", "his", "himself", "man", "gentleman", "boy"})
 _SEXED = re.compile(rf"\b(?:{'|'.join(sorted(_FEMALE | _MALE))})\b", re.I)
 _TITLE_SEX = {"Mrs": "female", "Miss": "female", "Ms": "female", "Mr": "male", "Master": "male"}
+_AGED = re.compile(r"\bage|old\b", re.I)
 _CAPITAL = re.compile(r"\b[A-Z][a-zà-ÿ'’]{2,}\b")
 
 
@@ -90,7 +91,8 @@ def _ages(reading: Reading, known: Known) -> Iterator[Problem]:
         if quantity.type != "age":
             continue
         value = age_value(re.sub(r"^\D+", "", quantity.text))
-        if value not in known.ages and (float(value[0]) not in known.numbers or value[1] != "year" or "old" in quantity.text):
+        plain = _AGED.search(quantity.text) or _AGED.search(reading.text, max(0, quantity.start - 6), quantity.start)
+        if value not in known.ages and (plain or float(value[0]) not in known.numbers):
             expected = patient.values["age"].text if "age" in patient.values else ""
             yield Problem("age", quantity.start, quantity.end, quantity.text, expected, patient.id)
 

@@ -46,7 +46,9 @@ _ALL = re.compile(
     | (?P<date>\b\d{{1,2}}(?:st|nd|rd|th)?[ ](?:of[ ])?{_MONTH}\b(?:,?[ ]\d{{4}})?)
     | (?P<time>\b\d{{1,2}}(?:[:.]\d\d)?[ ]?(?:am|pm)\b|\b\d{{1,2}}:\d\d\b(?!:))
     | (?P<age>\b\d{{1,3}}[- ](?:year|month|week|day)s?[- ]old\b
-        |\b(?:[Aa]ged?:?|[Aa]t)[ ](?P<years>\d{{1,3}})\b(?![-.:/%,][\d]|[ ]?(?:{_UNIT}|[ap]m\b))
+        |\b(?:[Aa]ged?:?|[Aa]t)[ ](?P<years>\d{{1,3}}(?:[ ](?:months?|weeks?|days?))?)\b(?![-.:/%,][\d]|[ ]?(?:{_UNIT}|[ap]m\b))
+        |(?:(?<=\A)|(?<=\n)|(?<=[.][ ]))(?P<opening>\d{{1,3}})(?=,[ ][a-z]|[ ]and[ ])
+        |\b(?:patient|man|woman|lady|gentleman|boy|girl),[ ](?P<after>\d{{1,3}})(?=[:,;.][ ])
         |\b(?:is|was)[ ](?P<is>\d{{1,3}})(?=[ ]and\b|[ ]years[ ]old|,[ ](?:and|he|she)\b))
     | (?P<pressure>(?<![\d/.])\d{{2,3}}/\d{{2,3}}(?![\d/])(?:[ ]?mmHg)?)
     | (?P<often>\b(?:once|twice|(?:{_COUNT})[ ]times)[ ](?:a|per|each|every)[ ]{_PERIOD}\b
@@ -86,7 +88,7 @@ def quantities(text: str) -> list[Quantity]:
         start, end = match.span()
         said = match.group()
         if kind == "age":
-            for bare in ("years", "is"):
+            for bare in ("years", "is", "opening", "after"):
                 if match.group(bare):
                     start, said = match.start(bare), match.group(bare)
         found.append(_quantity(start, end, kind, said))

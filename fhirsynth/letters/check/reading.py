@@ -13,7 +13,7 @@ from fhirsynth.letters.check.tokens import Word, clauses, sentences, words
 
 _BEFORE_TERM = 9  # words looked back for a denial
 _BEHIND_TERM = 3
-_ALLERGIES = re.compile(r"allerg|reactions? to|adverse reaction|recorded reaction|react(?:s|ed)? |intoleran|sensitiv", re.I)
+_ALLERGIES = re.compile(r"allerg(?!ic (?:reaction|rhinitis|contact))|reactions? to|adverse reaction|recorded reaction|react(?:s|ed)? |intoleran|sensitiv", re.I)
 ALLERGY_SECTION = "allergies"
 
 
@@ -130,7 +130,7 @@ class Reading:
         if mention.first == 0 or "\n" in self.text[self.words[mention.first - 1].end : mention.start]:
             return said.isupper() or said[0].islower()
         gap = self.text[self.words[mention.first - 1].end : mention.start]
-        if ":" in gap or "(" in gap:
+        if ":" in gap or "(" in gap or "," in gap:
             return True
         if mention.behind < len(self.words) and self.words[mention.behind].form in ("from", "to", "in", "short", "off"):
             return False

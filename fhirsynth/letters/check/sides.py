@@ -11,7 +11,7 @@ from fhirsynth.letters.check.problem import Problem
 from fhirsynth.letters.check.reading import Reading
 
 _SIDE = re.compile(r"\b(left|right|bilateral|bilaterally)\b", re.I)
-_ALONE = re.compile(r"^[ ]?(?:[,;.)]|$|\n|on\b|-sided)")
+_ALONE = re.compile(r"^[ ]?(?:[,;:.)]|$|\n|on\b|-sided)")
 
 
 def check(reading: Reading, known: Known) -> Iterator[Problem]:
@@ -53,7 +53,7 @@ def _of_the_body(reading: Reading, match: re.Match[str]) -> bool:
         return True
     if before.endswith((",", ":")):
         return match.group(1)[0].islower() or before.endswith(":")
-    return before.lower().endswith(("on the", "of the", "to the", "affected"))
+    return before.lower().endswith((" the", "affected"))
 
 
 def _thing(reading: Reading, known: Known, match: re.Match[str], side: str) -> tuple[str, str] | None:

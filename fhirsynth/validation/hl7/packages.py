@@ -99,8 +99,8 @@ def _none_found(release: str, seen: list[Package]) -> str:
     there = ", ".join([*names][:_NAMED])
     return (
         f"the engine hl7 needs the FHIR package of UK Core {release} (a name that begins {UK_CORE[release]}), and "
-        f"found {f'only {there}' if there else 'none'}: download it as .tgz from "
-        "https://simplifier.net/packages and give it, or a folder with it, as --package PATH or in "
+        f"found {f'only {there}' if there else 'none'}: HL7 UK publishes it as "
+        "a .tgz; give it, or a folder with it, as --package PATH or in "
         f"FHIRSYNTH_PACKAGES, or install it into {Path.home() / COMMON_CACHE}"
     )
 
