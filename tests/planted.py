@@ -22,7 +22,8 @@ _SEXED = {
 }  # fmt: skip
 _TURNED = {
     "fell": "rose", "falling": "rising", "fall": "rise", "dropped": "climbed", "came down": "went up", "down": "up",
-    "rose": "fell", "rising": "falling", "rise": "fall", "climbed": "fell", "improved": "worsened", "came up": "came down",
+    "rose": "fell", "rising": "falling", "rise": "fall", "climbed": "fell", "improved": "worsened",
+    "came up": "went down",
     "worsened": "improved", "improving": "worsening", "worsening": "improving", "fallen": "risen", "risen": "fallen",
     "decreased": "increased", "increased": "decreased", "come down": "gone up",
 }  # fmt: skip
@@ -164,7 +165,9 @@ def _invented_drug(letter: Letter, rng: random.Random) -> _Change | None:
     places = [place for place in _spans(letter, "medication") if _kind_of(place[1]) in MEDICINES]
     if places and rng.random() < 0.5:
         return _swap(rng.choice(places), drug)
-    return _append(letter, "clinical-summary", rng.choice([f"Given {drug}.", f"{_he(letter.stay)} was treated with {drug}."]))
+    return _append(
+        letter, "clinical-summary", rng.choice([f"Given {drug}.", f"{_he(letter.stay)} was treated with {drug}."])
+    )
 
 
 def _dropped_allergy(letter: Letter, rng: random.Random) -> list[_Change]:
@@ -236,7 +239,10 @@ def _wrong_date(letter: Letter, rng: random.Random) -> _Change | None:
     for _ in range(20):
         other = day + dt.timedelta(days=rng.choice([-30, -9, -2, -1, 1, 2, 7, 31]))
         text = saying.date(other) if match[3] else f"{other:%A} {other.day} {other:%B}"
-        if not any(f"{other.day} {other:%B}" in said.split(" ", 0)[0] or said.startswith(f"{other.day} {other:%B}") for said in known):
+        if not any(
+            f"{other.day} {other:%B}" in said.split(" ", 0)[0] or said.startswith(f"{other.day} {other:%B}")
+            for said in known
+        ):
             return _swap(place, text)
     return None
 
@@ -278,7 +284,9 @@ def _other_name(letter: Letter, rng: random.Random) -> _Change | None:
     if place is None:
         return None
     title, *names = place[1].surface.split()
-    other = rng.choice([name for name in ("Pemberton", "Hargreaves", "Okafor", "Lindqvist") if name not in place[1].surface])
+    other = rng.choice(
+        [name for name in ("Pemberton", "Hargreaves", "Okafor", "Lindqvist") if name not in place[1].surface]
+    )
     if not names:
         return _swap(place, rng.choice([name for name in ("Oliver", "Freya", "Callum") if name != title]))
     return _swap(place, " ".join([title, *names[:-1], other]))
@@ -302,7 +310,9 @@ def _wrong_age(letter: Letter, rng: random.Random) -> _Change | None:
     place = _pick(rng, [p for p in _spans(letter, "age") if re.search(r"\d", p[1].surface)])
     if place is None:
         return None
-    return _swap(place, re.sub(r"\d+", lambda m: str(int(m.group()) + rng.choice([3, 11, 20])), place[1].surface, count=1))
+    return _swap(
+        place, re.sub(r"\d+", lambda m: str(int(m.group()) + rng.choice([3, 11, 20])), place[1].surface, count=1)
+    )
 
 
 def _turned(letter: Letter, rng: random.Random) -> _Change | None:
@@ -323,7 +333,9 @@ def _turned(letter: Letter, rng: random.Random) -> _Change | None:
             if len(matches) == 1 and not re.search(r"\b(?:not|no|without)\b", section.text[start:end]):
                 match = matches[0]
                 place = start + match.start()
-                if match.group() in ("down", "up") and not section.text[place:].startswith(("down to", "down from", "up from", "up to")):
+                if match.group() in ("down", "up") and not section.text[place:].startswith(
+                    ("down to", "down from", "up from", "up to")
+                ):
                     continue
                 found.append(_Change(number, place, place + len(match.group()), _TURNED[match.group()]))
     return rng.choice(found) if found else None
@@ -348,7 +360,9 @@ def _swapped(letter: Letter, rng: random.Random) -> _Change | None:
                     continue
                 other = _SWAPPED[word.lower()]
                 place = start + matches[0].start()
-                found.append(_Change(number, place, place + len(word), other.capitalize() if word[0].isupper() else other))
+                found.append(
+                    _Change(number, place, place + len(word), other.capitalize() if word[0].isupper() else other)
+                )
     return rng.choice(found) if found else None
 
 

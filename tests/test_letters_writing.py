@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
 import re
+import subprocess
+import sys
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -218,7 +220,7 @@ def test_a_list_is_said_with_and_and_each_item_is_a_span(tmp_path: Path) -> None
     section = summary(a_book(tmp_path, ("treatment", "{given*} was given.")), stay)
     assert section.text == "Aspirin, senna and heparin were given."
     assert [(span.surface, span.fact) for span in section.spans] == [
-        ("Aspirin", "given:3"),
+        ("Aspirin", "given:1"),
         ("senna", "given:2"),
         ("heparin", "given:4"),
     ]
@@ -274,6 +276,18 @@ def test_also_does_not_come_first(tmp_path: Path) -> None:
         assert summary(book, a_stay(one, two), seed).text.startswith("CRP was told.")
 
 
+def test_two_appointments_at_one_clinic_are_not_told_as_one(tmp_path: Path) -> None:
+    visits = (a_fact("followup", n, "the eye clinic", date=day) for n, day in ((1, "3 March 2026"), (2, "5 May 2026")))
+    (tmp_path / "own.toml").write_text(
+        '[[pattern]]\nsection = "plan"\npart = "follow-up"\ntext = "To come back to {followup*}."\n'
+        '[[pattern]]\nsection = "plan"\npart = "follow-up"\ntext = "Next is {followup}."\n',
+        encoding="utf-8",
+    )
+    stay = a_stay(*visits)
+    section = PhrasebookWriter(phrases.load(tmp_path), "terse").write(stay, "plan", stay.facts, 1)
+    assert section.text == "Appointment: the eye clinic, 3 March 2026.\nAppointment: the eye clinic, 5 May 2026."
+
+
 def test_a_fact_that_no_pattern_can_say_gets_a_bare_line(tmp_path: Path) -> None:
     stay = a_stay(a_fact("followup", 1, "the eye clinic", date="3 March 2026"))
     section = PhrasebookWriter(a_book(tmp_path, ("course", "Well.")), "terse").write(stay, "plan", stay.facts, 1)
@@ -298,10 +312,8 @@ def test_sections_stand_under_the_headings_of_the_standard() -> None:
 def test_each_letter_says_each_required_fact(voice: str | None) -> None:
     for letter in letters(voice):
         said = {span.fact for section in letter.sections for span in section.spans}
-        words = {(span.surface.lower(), span.fact.split(":")[0]) for s in letter.sections for span in s.spans}
         for fact in letter.stay.facts:
-            # two appointments at one clinic on one day are one to the reader
-            assert not fact.required or fact.id in said or (fact.text.lower(), fact.kind) in words, fact
+            assert not fact.required or fact.id in said, fact
 
 
 @pytest.mark.parametrize("voice", VOICES)
@@ -387,14 +399,30 @@ def test_same_seed_same_letter_and_another_seed_another() -> None:
     assert write(stay, 5) == write(stay, 5)
     assert len({as_text(write(stay, seed))[0] for seed in range(6)}) == 6
     assert {voice_of(stay, 5) for stay in some_stays()} == set(VOICES)
-    # the same on any machine: of a stay made by hand, from a phrasebook made by hand
-    first = stays_digest()
-    assert first == stays_digest() and len(first) == 32
 
 
-def stays_digest() -> str:
-    text = "".join(as_text(letter)[0] for letter in letters(None)[:40])
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+def test_letters_do_not_hang_on_how_python_hashes() -> None:
+    program = (
+        "import sys; sys.path.insert(0, 'tests'); import test_letters_writing as here\n"
+        "from fhirsynth.letters.layers import abbreviate, misspell\n"
+        "for stay in here.some_stays(12, 4):\n"
+        "    letter = misspell(abbreviate(here.write(stay, 2), 2), 2, 0.05)\n"
+        "    print(here.as_text(letter)[0])\n"
+    )
+    root = Path(__file__).parent.parent
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=root,
+            env=os.environ | {"PYTHONHASHSEED": hashing, "PYTHONPATH": str(root)},
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+        for hashing in ("1", "2")
+    ]
+    assert told[0] == told[1]
+    assert "CLINICAL SUMMARY" in told[0]
 
 
 def test_an_unknown_voice_or_kind_is_refused() -> None:

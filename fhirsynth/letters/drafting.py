@@ -42,6 +42,8 @@ class _Token:
 
 def resource_of(fact: Fact, value: Value, slot: str) -> str | None:
     """The FHIR resource that a value comes from, among those of its fact."""
+    if value.resource:
+        return value.resource
     wanted = _RESOURCE_TYPES.get(value.type)
     if wanted is not None:
         return next((name for name in fact.resources if name.startswith(wanted)), None)
@@ -138,7 +140,10 @@ class Draft:
 
     def _listed(self, piece: Place, facts: Sequence[Fact]) -> list[_Token]:
         """a, b and c: each a value of its own, the same words once."""
-        once = {token.text: token for token in (self._value(fact, piece.slot) for fact in facts)}
+        once: dict[str, _Token] = {}
+        for fact in facts:
+            token = self._value(fact, piece.slot)
+            once.setdefault(token.text, token)
         tokens: list[_Token] = []
         for place, token in enumerate(once.values()):
             if place:

@@ -11,13 +11,17 @@ from typing import NamedTuple
 
 
 class Value(NamedTuple):
-    """One value as it stands in a letter. `type` is what its span is annotated as; `patient` the plain words."""
+    """One value as it stands in a letter. `type` is what its span is annotated as; `patient` the plain words.
+
+    `resource` says which of its fact's resources it comes from, where that is not told by its type.
+    """
 
     text: str
     type: str
     system: str | None = None
     code: str | None = None
     patient: str = ""
+    resource: str = ""
 
 
 class Fact(NamedTuple):

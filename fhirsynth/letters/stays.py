@@ -303,6 +303,12 @@ class _Facts:
             said, tag = _CONSCIOUSNESS[level.code]
             values["consciousness"] = Value(said, "observation", SNOMED, level.code)
             tags.add(tag)
+        of_slot = {slot: found.get(key) for slot, (key, _) in _VITALS.items()}
+        of_slot |= {"bp": pressure, "oxygen": oxygen, "consciousness": level}
+        for slot, value in values.items():
+            row = of_slot[slot]
+            assert row is not None
+            values[slot] = value._replace(resource=f"Observation/{row.id}")
         self.add(kind, values, *found.values(), tags=tags)
 
     def _results(self) -> None:

@@ -286,8 +286,14 @@ class _Choice:
             if fact.id in self.said or (asked and fact is not wanted):
                 continue
             if slots <= fact.values.keys() and (test is None or test.passes(fact.tags)):
+                if kind == "followup" and "date" not in slots and self._has_twin(fact):
+                    continue
                 return fact
         return None
+
+    def _has_twin(self, fact: Fact) -> bool:
+        """Whether another fact of the kind has the same name and only its date tells the two apart."""
+        return any(other.text == fact.text and _words(other) != _words(fact) for other in self.facts[fact.kind])
 
     def _all(self, kind: str, slots: frozenset[str], test: Test | None) -> list[Fact]:
         """All facts of a kind, where none has been said and each has what is asked for; otherwise none."""
@@ -299,6 +305,8 @@ class _Choice:
                 return []
             if test is not None and not test.passes(fact.tags):
                 return []
+        if len({fact.text for fact in facts}) < len({_words(fact) for fact in facts}):
+            return []  # a list would tell two appointments as one
         return facts
 
     def _news(self, pattern: Pattern, bound: Bound) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 
 from fhirsynth.letters.check import data
 from fhirsynth.letters.check.known import Known
@@ -21,7 +22,9 @@ _OWN_UNITS: dict[str, tuple[Ref, ...]] = {
     "%": (("vital", "sats"), ("vital", "oxygen")),
 }
 _EMERGENCY_NUMBERS = frozenset({111.0, 999.0, 112.0, 119.0})
-_CALL = re.compile(r"\b(?:NHS|call|ring|dial|999|phone|A&E|urgent|hours|emergency|helpline|option|crisis|advice)\b", re.I)
+_CALL = re.compile(
+    r"\b(?:NHS|call|ring|dial|999|phone|A&E|urgent|hours|emergency|helpline|option|crisis|advice)\b", re.I
+)
 _DIRECTIONS = ("down", "up", "better", "worse", "normal")
 _AGREE = {
     "down": {"fell"}, "up": {"rose"}, "better": {"improved"}, "worse": {"worsened"}, "normal": {"normalised"},
@@ -53,7 +56,7 @@ def _measured(reading: Reading, start: int, end: int) -> list[Mention]:
 
 
 def _measure(reading: Reading, known: Known, quantity: Quantity) -> Iterator[Problem]:
-    number, unit = quantity.value  # type: ignore[misc]
+    number, unit = quantity.value
     near = _measured(reading, *reading.sentence(quantity.start))
     refs = [ref for mention in near for ref in mention.refs if ref in known.readings]
     own = _OWN_UNITS.get(unit, ())
@@ -64,7 +67,10 @@ def _measure(reading: Reading, known: Known, quantity: Quantity) -> Iterator[Pro
     if (number, unit) in readings or (own and quantity.value in known.loose):
         return
     fact = next((f.id for f in known.holds(refs)), "")
-    expected = ", ".join(f"{value:g} {sign}" if isinstance(value, float) else f"{value} {sign}" for value, sign in sorted(readings, key=str))
+    expected = ", ".join(
+        f"{value:g} {sign}" if isinstance(value, float) else f"{value} {sign}"
+        for value, sign in sorted(readings, key=str)
+    )
     rule = "value" if candidates else "unsupported-number"
     if any(number == value and unit != sign for value, sign in readings):
         rule = "unit"
@@ -96,7 +102,7 @@ def _number(reading: Reading, known: Known, quantity: Quantity) -> Iterator[Prob
 
 
 def _length(reading: Reading, known: Known, quantity: Quantity) -> Iterator[Problem]:
-    count, unit = quantity.value  # type: ignore[misc]
+    count, unit = quantity.value
     if quantity.value in known.lengths or unit in ("minute", "hour") or reading.supposed(quantity.start):
         return
     if (int(count), unit) in known.ages:
@@ -128,7 +134,17 @@ def _level(reading: Reading, known: Known, mention: Mention, tests: list[Mention
             if word.form in data.word_set("level", level) and level not in held:
                 if word.form in ("above", "below", "increased", "reduced", "decreased") and place:
                     continue
-                if {w.form for w in said} & {"not", "upper", "lower", "than", "limit", "was", "from", "fell", "rose"} - {"was"}:
+                if {w.form for w in said} & {
+                    "not",
+                    "upper",
+                    "lower",
+                    "than",
+                    "limit",
+                    "was",
+                    "from",
+                    "fell",
+                    "rose",
+                } - {"was"}:
                     continue
                 yield Problem("level", word.start, word.end, word.text, other, next(f.id for f in known.holds(refs)))
                 return
@@ -165,12 +181,20 @@ def _directions(reading: Reading, known: Known, tests: list[Mention]) -> Iterato
 
 
 def _phrase(reading: Reading, place: int) -> str | None:
-    forms = reading.words[place : place + 3]
-    for name in _DIRECTIONS:
-        for phrase in data.starts("direction", f"{name}_phrases").get(forms[0].form, ()):
-            if tuple(word.form for word in forms[: len(phrase)]) == phrase:
-                return name
+    for phrase, name in _phrases().get(reading.words[place].form, ()):
+        if tuple(word.form for word in reading.words[place : place + len(phrase)]) == phrase:
+            return name
     return None
+
+
+@cache
+def _phrases() -> dict[str, list[tuple[tuple[str, ...], str]]]:
+    """Phrases of direction with what they tell, by their first word."""
+    found: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+    for name in _DIRECTIONS:
+        for phrase in sorted(data.phrases("direction", f"{name}_phrases")):
+            found.setdefault(phrase[0], []).append((phrase, name))
+    return found
 
 
 def _moved(reading: Reading, at: int, tests: list[Mention]) -> Mention | None:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from fhirsynth.knowledge import Knowledge, load
 from fhirsynth.letters.check.data import forms
 from fhirsynth.letters.check.lexicon import Lexicon, Ref
-from fhirsynth.letters.check.quantities import Quantity, age_value, date_value, is_dose, quantities
+from fhirsynth.letters.check.quantities import Quantity, age_value, is_dose, of_value
+from fhirsynth.letters.check.tokens import words
 from fhirsynth.letters.facts import Fact, Stay
 
 MEDICINES = frozenset({"given", "started", "stopped", "changed", "continued"})
@@ -99,13 +100,9 @@ class Known:
 
     def blocked(self, refs: Iterable[Ref]) -> Fact | None:
         """The allergy that speaks against a medicine, if one does."""
-        wanted = set(refs)
-        classes: set[str] = set()
-        for key, medicine in self.knowledge.medicines.items():
-            own = {("medicine", key), *(("medicine", f"vtm:{p.strip().lower()}") for p in medicine.vtm_name.split("+"))}
-            if own & wanted:
-                classes |= {*medicine.classes, *medicine.blocked_by}
-                classes |= {p.strip().lower().replace(" ", "-") for p in medicine.vtm_name.split("+")}
+        if not self.of("allergy"):
+            return None
+        classes = {name for ref in refs for name in self.lexicon.classes.get(ref, ())}
         for fact in self.of("allergy"):
             keys = [key for kind, key in self.main[fact.id] if kind == "allergen"]
             for key in keys:
@@ -144,8 +141,6 @@ class Known:
                     self.holders[("panel", key)].append(fact)
 
     def _main(self, fact: Fact, text: str) -> frozenset[Ref]:
-        from fhirsynth.letters.check.tokens import words
-
         allowed = _NAMES.get(fact.kind, _OTHER)
         found = self.lexicon.longest(text, words(text))
         return frozenset(ref for mention in found for ref in mention.refs if ref[0] in allowed)
@@ -153,7 +148,7 @@ class Known:
     def _figures(self, fact: Fact) -> None:
         for slot, value in fact.values.items():
             self.texts.append(value.text)
-            found = quantities(value.text)
+            found = of_value(value.text)
             for quantity in found:
                 self._figure(fact, slot, value.type, quantity)
             if value.type == "age":

@@ -7,6 +7,7 @@ procedures, and from the reader's own lists of abbreviations and of things that 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from fhirsynth.letters.stays import words as letter_words
 
 Ref = tuple[str, str]
 _END = ""
+_KEPT = 20_000  # texts of facts, which come again and again, whose terms are kept
 
 
 class Term(NamedTuple):
@@ -47,6 +49,9 @@ class Lexicon:
     def __init__(self) -> None:
         self._tree: dict[str, Any] = {}
         self.first_names: frozenset[str] = frozenset()
+        #: Classes of each medicine, to hold against allergies.
+        self.classes: dict[Ref, set[str]] = defaultdict(set)
+        self._refs: dict[str, frozenset[Ref]] = {}
 
     def add(self, wording: str, refs: Iterable[Ref]) -> None:
         """One more wording for some things."""
@@ -90,20 +95,26 @@ class Lexicon:
 
     def refs(self, text: str) -> frozenset[Ref]:
         """All that a text names, by longer and by shorter terms; what only sounds in a longer term is left out."""
+        if text in self._refs:
+            return self._refs[text]
         opaque = data.phrases("ambiguous", "opaque")
         found = list(self.all(text))
         closed = [mention for mention in found if data.forms(text[mention.start : mention.end]) in opaque]
-        return frozenset(
+        refs = frozenset(
             ref
             for mention in found
             for ref in mention.refs
             if not any(c.first <= mention.first and mention.behind <= c.behind and c is not mention for c in closed)
         )
+        if len(self._refs) < _KEPT:
+            self._refs[text] = refs
+        return refs
 
     def _from(self, text: str, said: Sequence[Word], at: int) -> Iterator[Mention]:
-        node, place = self._tree, at
+        node: dict[str, Any] | None = self._tree
+        place = at
         while place < len(said) and (place == at or said[place].joined):
-            node = node.get(said[place].form)
+            node = node.get(said[place].form) if node is not None else None
             if node is None:
                 return
             place += 1
@@ -194,6 +205,9 @@ def _medicines(lex: Lexicon, knowledge: Knowledge) -> None:
         substances = [part.strip() for part in medicine.vtm_name.split("+")]
         refs = [("medicine", f"vtm:{part.lower()}") for part in substances]
         lex.add(medicine.name, [("medicine", key), *refs])
+        classes = {*medicine.classes, *medicine.blocked_by, *(part.lower().replace(" ", "-") for part in substances)}
+        for ref in (("medicine", key), *refs):
+            lex.classes[ref] |= classes
         lex.add(medicine.vtm_name.replace("+", ""), refs)
         for part, ref in zip(substances, refs, strict=True):
             lex.add(part, [ref])

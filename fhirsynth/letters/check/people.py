@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from fhirsynth.letters.check import data
 from fhirsynth.letters.check.known import Known
 from fhirsynth.letters.check.problem import Problem
 from fhirsynth.letters.check.quantities import age_value
 from fhirsynth.letters.check.reading import Reading
 
 _TITLED = re.compile(
-    r"\b(Mrs|Mr|Miss|Ms|Mx|Dr|Professor|Prof|Master|Sister)\b\.? ([A-Z][\w'’]*(?:[- ](?:[A-Z][\w'’]*|de|van|der|al)\b)*)"
+    r"\b(Mrs|Mr|Miss|Ms|Mx|Dr|Professor|Prof|Master|Sister)\b\.? "
+    r"([A-Z][\w'’]*(?:[- ](?:[A-Z][\w'’]*|de|van|der|al)\b)*)"
 )
 _FEMALE = frozenset({"she", "her", "hers", "herself", "woman", "lady", "girl"})
 _MALE = frozenset({"he", "him", "his", "himself", "man", "gentleman", "boy"})
@@ -95,8 +95,3 @@ def _ages(reading: Reading, known: Known) -> Iterator[Problem]:
         if value not in known.ages and (plain or float(value[0]) not in known.numbers):
             expected = patient.values["age"].text if "age" in patient.values else ""
             yield Problem("age", quantity.start, quantity.end, quantity.text, expected, patient.id)
-
-
-def titles() -> frozenset[str]:
-    """Titles that stand before a name."""
-    return frozenset(data.table("language")["names"]["titles"])

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = (
     r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?"
     r"|Nov(?:ember)?|Dec(?:ember)?)"
 )
+_DAY = r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
 _COUNTS = {
-    **{word: n for n, word in enumerate("no one two three four five six seven eight nine ten eleven twelve".split())},
-    "half": 0.5, "a": 1, "an": 1,
+    "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
+    "eleven": 11, "twelve": 12,
 }  # fmt: skip
 _COUNT = r"(?:\d+(?:\.\d+)?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
 _FORM = (
@@ -22,8 +24,9 @@ _FORM = (
 _PERIOD = r"(?:day|week|month)"
 #: Units of readings and doses, with what they count in the form of comparison.
 _SCALE = {
-    "micrograms": ("mg", 0.001), "microgram": ("mg", 0.001), "mcg": ("mg", 0.001), "mg": ("mg", 1.0), "g": ("mg", 1000.0),
-    "units": ("unit", 1.0), "unit": ("unit", 1.0), "ml": ("ml", 1.0), "mls": ("ml", 1.0), "nanograms": ("mg", 1e-6),
+    "micrograms": ("mg", 0.001), "microgram": ("mg", 0.001), "mcg": ("mg", 0.001), "mg": ("mg", 1.0),
+    "g": ("mg", 1000.0), "units": ("unit", 1.0), "unit": ("unit", 1.0),
+    "ml": ("ml", 1.0), "mls": ("ml", 1.0), "nanograms": ("mg", 1e-6),
 }  # fmt: skip
 _SAME = {
     "bpm": "beats per minute", "beats/min": "beats per minute", "beats a minute": "beats per minute",
@@ -43,10 +46,11 @@ _ALL = re.compile(
     | (?P<phone>(?<!\d)\(?0\d{{2,4}}\)?[ ]?\d{{3,4}}[ ]?\d{{3,4}}(?!\d))
     | (?P<iso>\b\d{{4}}-\d\d-\d\d\b)
     | (?P<slashed>(?<![\d/])\d{{1,2}}/\d{{1,2}}/\d{{2,4}}(?![\d/]))
-    | (?P<date>\b\d{{1,2}}(?:st|nd|rd|th)?[ ](?:of[ ])?{_MONTH}\b(?:,?[ ]\d{{4}})?)
+    | (?P<date>\b(?:{_DAY}[ ])?\d{{1,2}}(?:st|nd|rd|th)?[ ](?:of[ ])?{_MONTH}\b(?:,?[ ]\d{{4}})?)
     | (?P<time>\b\d{{1,2}}(?:[:.]\d\d)?[ ]?(?:am|pm)\b|\b\d{{1,2}}:\d\d\b(?!:))
     | (?P<age>\b\d{{1,3}}[- ](?:year|month|week|day)s?[- ]old\b
-        |\b(?:[Aa]ged?:?|[Aa]t)[ ](?P<years>\d{{1,3}}(?:[ ](?:months?|weeks?|days?))?)\b(?![-.:/%,][\d]|[ ]?(?:{_UNIT}|[ap]m\b))
+        |\b(?:[Aa]ged?:?|At)[ ](?P<years>\d{{1,3}}(?:[ ](?:months?|weeks?|days?))?)\b
+            (?![-.:/%,][\d]|[ ]?(?:{_UNIT}|[ap]m\b))
         |(?:(?<=\A)|(?<=\n)|(?<=[.][ ]))(?P<opening>\d{{1,3}})(?=,[ ][a-z]|[ ]and[ ])
         |\b(?:patient|man|woman|lady|gentleman|boy|girl),[ ](?P<after>\d{{1,3}})(?=[:,;.][ ])
         |\b(?:is|was)[ ](?P<is>\d{{1,3}})(?=[ ]and\b|[ ]years[ ]old|,[ ](?:and|he|she)\b))
@@ -77,7 +81,7 @@ class Quantity(NamedTuple):
     end: int
     type: str
     text: str
-    value: object
+    value: Any
 
 
 def quantities(text: str) -> list[Quantity]:
@@ -93,6 +97,12 @@ def quantities(text: str) -> list[Quantity]:
                     start, said = match.start(bare), match.group(bare)
         found.append(_quantity(start, end, kind, said))
     return found
+
+
+@lru_cache(maxsize=20_000)
+def of_value(text: str) -> tuple[Quantity, ...]:
+    """The quantities of a fact's text, which comes again and again."""
+    return tuple(quantities(text))
 
 
 def _quantity(start: int, end: int, kind: str, said: str) -> Quantity:
@@ -137,7 +147,7 @@ def date_value(said: str) -> tuple[int, int, int]:
     if "/" in said:
         day, month, year = map(int, said.split("/"))
         return day, month, year + 2000 if year < 100 else year
-    day_said, month_said, year_said = re.match(r"(\d+)\D*? (?:of )?([A-Z][a-z]+),? ?(\d*)", said).groups()  # type: ignore[union-attr]
+    day_said, month_said, year_said = re.search(r"(\d+)\D*? (?:of )?([A-Z][a-z]+),? ?(\d*)", said).groups()  # type: ignore[union-attr]
     return int(day_said), _MONTHS.index(month_said[:3].lower()) + 1, int(year_said or 0)
 
 
@@ -169,7 +179,7 @@ def _often(said: str) -> str:
 def _measure(said: str) -> tuple[object, str]:
     match = _DIGITS.match(said.lstrip("-"))
     digits = match.group() if match else "0"
-    unit = said.lstrip("-")[len(digits):]
+    unit = said.lstrip("-")[len(digits) :]
     if unit.startswith("-"):  # a span such as 3.1-3.7g counts by its first number
         unit = re.sub(r"^-[\d.]+", "", unit)
     unit = unit.strip()
@@ -186,4 +196,6 @@ def is_dose(quantity: Quantity) -> bool:
     """Whether a quantity is an amount of medicine (or could be one)."""
     if quantity.type in ("amount", "often"):
         return True
-    return quantity.type == "measure" and isinstance(quantity.value, tuple) and quantity.value[1] in ("mg", "unit", "ml")
+    return (
+        quantity.type == "measure" and isinstance(quantity.value, tuple) and quantity.value[1] in ("mg", "unit", "ml")
+    )

@@ -13,7 +13,11 @@ from fhirsynth.letters.check.tokens import Word, clauses, sentences, words
 
 _BEFORE_TERM = 9  # words looked back for a denial
 _BEHIND_TERM = 3
-_ALLERGIES = re.compile(r"allerg(?!ic (?:reaction|rhinitis|contact))|reactions? to|adverse reaction|recorded reaction|react(?:s|ed)? |intoleran|sensitiv", re.I)
+_ALLERGIES = re.compile(
+    r"allerg(?!ic (?:reaction|rhinitis|contact))|reactions? to|adverse reaction|recorded reaction|react(?:s|ed)? "
+    r"|intoleran|sensitiv",
+    re.I,
+)
 ALLERGY_SECTION = "allergies"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from fhirsynth.letters.check.data import forms
 from fhirsynth.letters.check.known import MEDICINES, Known
 from fhirsynth.letters.check.lexicon import Ref
 from fhirsynth.letters.check.problem import Problem
@@ -29,7 +30,9 @@ PATIENT = ("dx", "started", "stopped", "changed", "followup", "referral")
 _DIED = re.compile(r"\b(?:died|death|dead|passed away|deceased)\b", re.I)
 
 
-def missing(readings: Sequence[Reading], known: Known, kinds: Iterable[str] | None = None, section: str = "") -> Iterator[Problem]:
+def missing(
+    readings: Sequence[Reading], known: Known, kinds: Iterable[str] | None = None, section: str = ""
+) -> Iterator[Problem]:
     """The required facts (of some kinds) that none of these texts states."""
     wanted = frozenset(kinds) if kinds is not None else None
     stated = _Stated(readings, known)
@@ -54,7 +57,9 @@ class _Stated:
                 if reading.about_allergy(mention.start):
                     self.allergens |= mention.refs
                 self.refs |= mention.refs
-        self.dates = {q.value[:2] for r in readings for q in r.quantities if q.type == "date" and isinstance(q.value, tuple)}
+        self.dates = {
+            q.value[:2] for r in readings for q in r.quantities if q.type == "date" and isinstance(q.value, tuple)
+        }
         self.text = " ".join(" ".join(word.form for word in reading.words) for reading in readings)
 
     def states(self, fact: Fact) -> bool:
@@ -88,14 +93,16 @@ class _Stated:
         )
 
     def _says(self, fact: Fact, slot: str) -> bool:
-        from fhirsynth.letters.check.data import forms
-
         value = fact.values.get(slot)
         if value is None:
             return True
         said = f" {self.text} "
         options = (value.text, value.patient)
-        return any(f" {' '.join(f for f in forms(o) if f != 'the')} " in said or f" {' '.join(forms(o))} " in said for o in options if o)
+        return any(
+            f" {' '.join(f for f in forms(o) if f != 'the')} " in said or f" {' '.join(forms(o))} " in said
+            for o in options
+            if o
+        )
 
     def _capitals(self) -> frozenset[str]:
         return frozenset(word.text for reading in self.readings for word in reading.words if word.text[:1].isupper())

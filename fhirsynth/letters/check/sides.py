@@ -44,7 +44,9 @@ def _of_the_body(reading: Reading, match: re.Match[str]) -> bool:
     after = reading.said(match.end(), match.end() + 30)[:1]
     before = text[: match.start()].rstrip(" ")
     if after and after[0].form in parts and text[match.end() : after[0].start] in (" ", "-"):
-        return not (match.group(1).lower() == "left" and before.lower().endswith((" he", " she", " have", " had", " being")))
+        return not (
+            match.group(1).lower() == "left" and before.lower().endswith((" he", " she", " have", " had", " being"))
+        )
     if any(m.start == match.end() + 1 and (m.of("condition") or m.of("procedure")) for m in reading.mentions):
         return not before.lower().endswith((" he", " she", " having", " when he", " when she"))
     if not _ALONE.match(text[match.end() :]):

@@ -1,4 +1,4 @@
-"""Things named in a text against those that the facts hold: conditions, findings, procedures, tests, medicines, allergies."""
+"""Things that a text names against those that the facts hold: illnesses, procedures, tests, medicines, allergies."""
 
 from __future__ import annotations
 
@@ -56,6 +56,9 @@ def _mention(reading: Reading, known: Known, mention: Mention) -> Iterator[Probl
     tag = _tag_of(found)
     if tag and _told_by_tag(reading, known, mention, tag):
         return
+    if tag in known.tags and reading.negated(mention):
+        yield Problem("negated", mention.start, mention.end, found, found, known.bedside[0].id)
+        return
     if facts:
         if kinds & {"condition", "procedure", "finding"} and reading.negated(mention) and not _off(reading, mention):
             yield Problem("negated", mention.start, mention.end, found, facts[0].text or found, facts[0].id)
@@ -85,9 +88,9 @@ def _allergen(reading: Reading, known: Known, mention: Mention, found: str) -> I
         return
     start, end = reading.sentence(mention.start)
     cue = _ALLERGIC.search(reading.text, start, end)
-    if known.medicines(mention.of("medicine")) and not (cue and cue.start(1) == mention.start):
-        if not reading.key.startswith("allerg"):
-            return
+    named = cue is not None and cue.start(1) == mention.start
+    if known.medicines(mention.of("medicine")) and not named and not reading.key.startswith("allerg"):
+        return
     yield Problem("unsupported-allergy", mention.start, mention.end, found, "", "")
 
 

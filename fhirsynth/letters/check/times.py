@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Iterator
 
@@ -10,17 +11,24 @@ from fhirsynth.letters.check.problem import Problem
 from fhirsynth.letters.check.quantities import Quantity
 from fhirsynth.letters.check.reading import Reading
 
-_SMALL = r"(?:(?:electively|urgently|to hospital|to us|with us|into hospital|home|from hospital|here|on|at|date|by|:|[A-Z]\w+day|,)[ ]?)*"
+_SMALL = (
+    r"(?:(?:electively|urgently|to hospital|to us|with us|into hospital|home|from hospital|here|on|at|date|by|:"
+    r"|[A-Z]\w+day|,)[ ]?)*$"
+)
+_ADMITTED = r"\b(?:admitted|date of admission|admission on|came in|came into hospital|presented|arrived)[: ]+"
+_DISCHARGED = (
+    r"\b(?:discharged|date of discharge|discharge on|went home|(?<!from )home on|leaving on|(?:he|she) left on)[: ]+"
+)
 #: What stands right before a date, with the fact and slot that it must then be.
 _CUES = (
-    (re.compile(rf"\b(?:admitted|date of admission|admission on|came in|came into hospital|presented|arrived)[: ]+{_SMALL}$", re.I), "admission", "date"),
-    (re.compile(rf"\b(?:discharged|date of discharge|discharge on|went home|(?<!from )home on|leaving on|left on)[: ]+{_SMALL}$", re.I), "discharge", "date"),
-    (re.compile(rf"\b(?:died|passed away|death occurred)[: ]+{_SMALL}$", re.I), "death", "date"),
+    (re.compile(_ADMITTED + _SMALL, re.I), "admission", "date"),
+    (re.compile(_DISCHARGED + _SMALL, re.I), "discharge", "date"),
+    (re.compile(rf"\b(?:died|passed away|death occurred)[: ]+{_SMALL}", re.I), "death", "date"),
     (re.compile(r"\b(?:born|date of birth|dob)[: ]+(?:on )?$", re.I), "patient", "born"),
 )
 #: What may stand between a thing and its date.
 _LINK = re.compile(
-    r"^(?:[ ,(:]|\b(?:on|of|dated|was|were|performed|carried|out|done|took|place|given|left|right|bilateral|side|took place)\b)+$"
+    r"^(?:[ ,(:]|\b(?:on|of|dated|was|were|performed|carried|out|done|took|place|given|left|right|bilateral|side)\b)+$"
 )
 _BABY = re.compile(r"\b(?:baby|child|twins?|infant)\b", re.I)
 _CAME = re.compile(r"\b(?:admi\w+|came in|attended|presented)\b", re.I)
@@ -35,15 +43,20 @@ def check(reading: Reading, known: Known) -> Iterator[Problem]:
         elif quantity.type == "time" and quantity.value not in known.times:
             expected = ", ".join(f"{minute // 60}:{minute % 60:02}" for minute in known.times)
             rule = "time" if known.times else "unsupported-time"
-            yield Problem(rule, quantity.start, quantity.end, quantity.text, expected, next(iter(known.times.values()), ""))
+            yield Problem(
+                rule, quantity.start, quantity.end, quantity.text, expected, next(iter(known.times.values()), "")
+            )
 
 
 def _date(reading: Reading, known: Known, quantity: Quantity) -> Iterator[Problem]:
-    day, month, year = quantity.value  # type: ignore[misc]
+    day, month, year = quantity.value
     held = [(y, fact, slot) for y, fact, slot in known.dates.get((day, month), ()) if not year or not y or y == year]
     if not held:
-        yield Problem("unsupported-date", quantity.start, quantity.end, quantity.text, _expected(reading, known, quantity), "")
+        yield Problem(
+            "unsupported-date", quantity.start, quantity.end, quantity.text, _expected(reading, known, quantity), ""
+        )
         return
+    yield from _weekday(quantity, [y for y, _, _ in held if y])
     start, _ = reading.sentence(quantity.start)
     before = reading.text[start : quantity.start]
     for cue, kind, slot in _CUES:
@@ -52,11 +65,21 @@ def _date(reading: Reading, known: Known, quantity: Quantity) -> Iterator[Proble
             continue
         if slot == "born" and _BABY.search(before):
             continue
-        if not any(slot_held in (slot, "day") and id_held == fact.id for _, id_held, slot_held in held):
-            if not any(known.by_id[id_held].values[s].text == fact.values[slot].text for _, id_held, s in held):
-                yield Problem("date", quantity.start, quantity.end, quantity.text, fact.values[slot].text, fact.id)
-                return
+        if not any(fact_held == fact.id and slot_held in (slot, "day") for _, fact_held, slot_held in held):
+            yield Problem("date", quantity.start, quantity.end, quantity.text, fact.values[slot].text, fact.id)
+            return
     yield from _linked(reading, known, quantity, held)
+
+
+def _weekday(quantity: Quantity, years: list[int]) -> Iterator[Problem]:
+    """A weekday that the date does not fall on in any year that it may be of."""
+    day, month, year = quantity.value
+    said = quantity.text.split()[0]
+    if not said.endswith("day") or not (year or years):
+        return
+    fallen = [f"{dt.date(y, month, day):%A}" for y in ([year] if year else years)]
+    if said not in fallen:
+        yield Problem("date", quantity.start, quantity.end, quantity.text, fallen[0], "")
 
 
 def _expected(reading: Reading, known: Known, quantity: Quantity) -> str:
@@ -69,9 +92,7 @@ def _expected(reading: Reading, known: Known, quantity: Quantity) -> str:
     return ""
 
 
-def _linked(
-    reading: Reading, known: Known, quantity: Quantity, held: list[tuple[int, str, str]]
-) -> Iterator[Problem]:
+def _linked(reading: Reading, known: Known, quantity: Quantity, held: list[tuple[int, str, str]]) -> Iterator[Problem]:
     start, end = reading.sentence(quantity.start)
     before = [m for m in reading.within(start, end) if m.end <= quantity.start]
     if not before or not _LINK.match(reading.text[before[-1].end : quantity.start]):

@@ -6,9 +6,9 @@ import re
 from bisect import bisect_right
 from typing import NamedTuple
 
-_WORD = re.compile(r"[^\W\d_]+(?:['’](?!s\b)[^\W\d_]+)*|\d+(?:[.,]\d+)*")
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+(?:[.,]\d+)*")
 #: Between two words of one term there is at most a space, a hyphen, a slash, a comma or an apostrophe.
-_JOINED = re.compile(r"[ \u00a0\-‐–/,'’&+#]*(?:['’]?s)?[ \u00a0\-‐–/,]*\Z")
+_JOINED = re.compile(r"[ \u00a0\-‐–/,'’&+#]*\Z")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\d(\"“])|\n+")
 _CLAUSE = re.compile(r"[;:()]|, |\. |\b(?:and|but|while|whereas|then|although|though)\b")
 _AMERICAN = (("ae", "e"), ("oe", "e"), ("sulph", "sulf"), ("iz", "is"))
@@ -28,7 +28,7 @@ class _Forms(dict[str, str]):
     """Normal forms by word, worked out once each: small letters, one spelling, singular."""
 
     def __missing__(self, word: str) -> str:
-        form = word.lower().replace("’", "'")
+        form = word.lower().replace("’", "'").removesuffix("'s")
         for before, after in _AMERICAN:
             form = form.replace(before, after)
         if len(form) > 3 and form[-1] == "s" and form[-2] not in "siu":
