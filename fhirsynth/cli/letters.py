@@ -41,7 +41,8 @@ def letters(
         counted = write_letters(folder, asked, overwrite=overwrite, progress=counter.show)
     typer.echo(
         f"{counted['letters']:,} letters to general practitioners and {counted['to_patient']:,} to patients in "
-        f"{folder / 'letters'}, {counted['spans']:,} annotated spans"
+        f"{folder / 'letters'}, {counted['spans']:,} annotated spans; {counted['rejected']:,} of {counted['drafts']:,} "
+        f"drafts were rejected by the check and written again, {counted['withheld']:,} letters withheld"
     )
 
 

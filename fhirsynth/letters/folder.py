@@ -20,6 +20,7 @@ from fhirsynth.days import date_of
 from fhirsynth.errors import InputError, OutputError
 from fhirsynth.letters import annotations as gold
 from fhirsynth.letters import saying
+from fhirsynth.letters.check import MISSING, check_letter
 from fhirsynth.letters.facts import Stay
 from fhirsynth.letters.letter import Letter, as_text
 from fhirsynth.letters.page.model import Letterhead
@@ -32,6 +33,8 @@ from fhirsynth.spec import Spec
 Format = Literal["txt", "html", "pdf"]
 FORMATS: tuple[Format, ...] = ("txt", "html", "pdf")
 FOLDER = "letters"
+#: Drafts of a letter before it is withheld, and how far apart their seeds are.
+_DRAFTS, _APART = 4, 1_000_003
 
 
 class Asked(NamedTuple):
@@ -120,25 +123,45 @@ def write_letters(
 
 def _write_into(out: Path, spec: Spec, asked: Asked, progress: Callable[[int], None] | None) -> dict[str, Any]:
     counted: dict[str, Any] = {"writer": "phrasebook", "seed": asked.seed, "letters": 0, "to_patient": 0, "spans": 0}
+    counted |= {"drafts": 0, "rejected": 0, "withheld": 0}
     places = _places(spec)
     with (out / "annotations.jsonl").open("wb") as lines, (out / "annotations.csv").open("wb") as concepts:
         concepts.write(b"note_id,start,end,concept_id\n")
         for told in islice(_asked_for(spec, asked), asked.most):
             head = letterhead(told, places)
-            letter = write(told.stay, asked.seed, asked.voice)
-            _pages(out, told.stay.note_id, letter, head, asked.formats)
-            note = gold.note(letter)
-            lines.write(gold.json_line(note))
-            concepts.write(gold.csv_lines(note))
-            counted["letters"] += 1
-            counted["spans"] += len(note.spans)
-            plain = write(told.stay, asked.seed, asked.voice, kind="patient") if asked.to_patient else None
+            letter = _sound(told.stay, asked, "gp", counted)
+            if letter is not None:
+                _pages(out, told.stay.note_id, letter, head, asked.formats)
+                note = gold.note(letter)
+                lines.write(gold.json_line(note))
+                concepts.write(gold.csv_lines(note))
+                counted["letters"] += 1
+                counted["spans"] += len(note.spans)
+            plain = _sound(told.stay, asked, "patient", counted) if asked.to_patient else None
             if plain is not None:
                 _pages(out, f"{told.stay.note_id}-patient", plain, head, asked.formats)
                 counted["to_patient"] += 1
             if progress:
                 progress(counted["letters"])
     return counted
+
+
+def _sound(stay: Stay, asked: Asked, kind: Literal["gp", "patient"], counted: dict[str, Any]) -> Letter | None:
+    """A letter in which the independent reader finds nothing wrong: the first draft, or another; None where none is.
+
+    A letter to the patient need not say everything. Nobody who died is written to.
+    """
+    for attempt in range(_DRAFTS):
+        letter = write(stay, asked.seed + attempt * _APART, asked.voice, kind=kind)
+        if letter is None:
+            return None
+        counted["drafts"] += 1
+        problems = check_letter(stay, letter.sections)
+        if not any(kind == "gp" or problem.rule != MISSING for problem in problems):
+            return letter
+        counted["rejected"] += 1
+    counted["withheld"] += 1
+    return None
 
 
 def _asked_for(spec: Spec, asked: Asked) -> Iterator[Told]:

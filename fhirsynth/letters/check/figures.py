@@ -160,7 +160,8 @@ def _directions(reading: Reading, known: Known, tests: list[Mention]) -> Iterato
             word.text[0].isupper() and word.text in known.words
         ):
             continue
-        around = {w.form for w in reading.words[max(0, place - 3) : place]}
+        clause = reading.clause(word.start)[0]
+        around = {w.form for w in reading.words[max(0, place - 5) : place] if w.start >= clause}
         if around & data.word_set("direction", "unless"):
             continue
         mention = _moved(reading, word.start, tests)

@@ -50,6 +50,7 @@ class Known:
         self.readings: dict[Ref, set[tuple[object, str]]] = defaultdict(set)
         self.doses: dict[Ref, set[tuple[str, object]]] = defaultdict(set)
         self.strengths: dict[Ref, set[object]] = defaultdict(set)
+        self.totals: dict[Ref, set[object]] = defaultdict(set)
         self.courses: dict[Ref, set[object]] = defaultdict(set)
         self.loose: set[object] = set()
         self.texts: list[str] = []
@@ -193,8 +194,7 @@ class Known:
             for ref in refs:
                 if is_dose(quantity):
                     self.doses[ref].add((quantity.type, quantity.value))
-                    if slot != "dose":
-                        self.strengths[ref].add(quantity.value)
+                    (self.totals if slot in ("dose", "from", "to") else self.strengths)[ref].add(quantity.value)
                 elif quantity.type == "length":
                     self.courses[ref].add(quantity.value)
 

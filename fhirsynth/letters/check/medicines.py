@@ -51,6 +51,9 @@ def _dose(reading: Reading, known: Known, named: list[Mention], quantity: Quanti
     strength = quantity.start - mention.end <= 1 and _FORM.match(reading.text, quantity.end)
     if strength and not any(quantity.value in known.strengths[ref] for ref in refs):
         wanted = ("", "")
+    totals = {value for ref in refs for value in known.totals[ref]}
+    if quantity.type == "measure" and totals and reading.text[quantity.start - 1 : quantity.start] == "(":
+        wanted = wanted if quantity.value in totals else ("", "")
     if not facts or any(wanted in known.doses[ref] for ref in refs):
         return
     if quantity.type == "measure" and quantity.value in known.loose and not any(known.doses[ref] for ref in refs):

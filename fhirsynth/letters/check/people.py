@@ -18,6 +18,7 @@ _FEMALE = frozenset({"she", "her", "hers", "herself", "woman", "lady", "girl"})
 _MALE = frozenset({"he", "him", "his", "himself", "man", "gentleman", "boy"})
 _SEXED = re.compile(rf"\b(?:{'|'.join(sorted(_FEMALE | _MALE))})\b", re.I)
 _TITLE_SEX = {"Mrs": "female", "Miss": "female", "Ms": "female", "Mr": "male", "Master": "male"}
+_POSSESSIVE = re.compile(r"['’]s\b")
 _AGED = re.compile(r"\bage|old\b", re.I)
 _CAPITAL = re.compile(r"\b[A-Z][a-zà-ÿ'’]{2,}\b")
 
@@ -39,12 +40,13 @@ def _names(reading: Reading, known: Known) -> Iterator[Problem]:
     spans = []
     for match in _TITLED.finditer(text):
         title, said = match.group(1), match.group(2)
-        names = [name.removesuffix("'s").removesuffix("’s") for name in said.split()]
-        spans.append(match.span())
-        problem = _person(known, title, names)
+        owner = _POSSESSIVE.search(said)
+        end = match.start(2) + owner.start() if owner else match.end()
+        spans.append((match.start(), end))
+        problem = _person(known, title, text[match.start(2) : end].split())
         if problem is not None:
             rule, expected, fact = problem
-            yield Problem(rule, match.start(), match.end(), match.group(), expected, fact)
+            yield Problem(rule, match.start(), end, text[match.start() : end], expected, fact)
     for match in _CAPITAL.finditer(text):
         name = match.group().removesuffix("'s").removesuffix("’s")
         if name not in known.lexicon.first_names or name in known.words:

@@ -17,7 +17,8 @@ _SMALL = (
 )
 _ADMITTED = r"\b(?:admitted|date of admission|admission on|came in|came into hospital|presented|arrived)[: ]+"
 _DISCHARGED = (
-    r"\b(?:discharged|date of discharge|discharge on|went home|(?<!from )home on|leaving on|(?:he|she) left on)[: ]+"
+    r"\b(?:discharged|date of discharge|discharge on|(?:went|goes|gone|returned|back|straight) home|leaving on"
+    r"|(?:he|she) left on)[: ]+"
 )
 #: What stands right before a date, with the fact and slot that it must then be.
 _CUES = (
