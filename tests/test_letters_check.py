@@ -167,6 +167,7 @@ STAY = _stay(PNEUMONIA, CRP, AMLODIPINE, RAMIPRIL, PENICILLIN, HIP, OBS)
         "She was febrile at 38.2 °C.",
         "If there is fever, chest pain or a rash, call 999.",
         "The stroke team has a helpline.",
+        "If you have an adrenaline pen, carry it with you.",
         "Mrs Smith, aged 84, left hospital.",
         "Her pneumonias settled.",
     ],

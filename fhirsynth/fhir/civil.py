@@ -11,8 +11,8 @@ from fhirsynth.days import DAY, date_of
 _LONDON = ZoneInfo("Europe/London")
 
 _MINUTES = tuple(f"T{hour:02d}:{minute:02d}" for hour in range(24) for minute in range(60))
-_WINTER = tuple(f":{second:02d}+00:00" for second in range(60))
-_SUMMER = tuple(f":{second:02d}+01:00" for second in range(60))
+#: Seconds with the offset behind them, by hours ahead of UTC; two in the summers of the war.
+_SECONDS = tuple(tuple(f":{second:02d}+{hours:02d}:00" for second in range(60)) for hours in range(3))
 
 
 @cache
@@ -45,7 +45,7 @@ def date_time(instant: int) -> str:
     if offset is None:
         offset = _offset_at(instant)
     day, second = divmod(instant + offset, DAY)
-    return date(day) + _MINUTES[second // 60] + (_SUMMER if offset else _WINTER)[second % 60]
+    return date(day) + _MINUTES[second // 60] + _SECONDS[offset // 3600][second % 60]
 
 
 def local_day(instant: int) -> int:

@@ -52,7 +52,8 @@ _ALL = re.compile(
         |\b(?:[Aa]ged?:?|At)[ ](?P<years>\d{{1,3}}(?:[ ](?:months?|weeks?|days?))?)\b
             (?![-.:/%,][\d]|[ ]?(?:{_UNIT}|[ap]m\b))
         |(?:(?<=\A)|(?<=\n)|(?<=[.][ ]))(?P<opening>\d{{1,3}})(?=,[ ][a-z]|[ ]and[ ])
-        |\b(?:patient|man|woman|lady|gentleman|boy|girl|(?:Mrs?|Miss|Ms)[ ][A-Z][\w'’-]+),[ ](?P<after>\d{{1,3}})(?=[:,;.][ ])
+        |\b(?:patient|man|woman|lady|gentleman|boy|girl|(?:Mrs?|Miss|Ms)[ ][A-Z][\w'’-]+),[ ]
+            (?P<after>\d{{1,3}})(?=[:,;.][ ])
         |\b(?:is|was)[ ](?P<is>\d{{1,3}})(?=[ ]and\b|[ ]years[ ]old|,[ ](?:and|he|she)\b))
     | (?P<pressure>(?<![\d/.])\d{{2,3}}/\d{{2,3}}(?![\d/])(?:[ ]?mmHg)?)
     | (?P<often>\b(?:once|twice|(?:{_COUNT})[ ]times)[ ](?:a|per|each|every)[ ]{_PERIOD}\b

@@ -63,7 +63,7 @@ def _mention(reading: Reading, known: Known, mention: Mention) -> Iterator[Probl
         if kinds & {"condition", "procedure", "finding"} and reading.negated(mention) and not _off(reading, mention):
             yield Problem("negated", mention.start, mention.end, found, facts[0].text or found, facts[0].id)
         return
-    if not medicines and _off(reading, mention):
+    if _conditional(reading, mention) if medicines else _off(reading, mention):
         return
     rule = next(rule for kind, rule in _RULES if kind in kinds)
     yield Problem(rule, mention.start, mention.end, found, "", "")
@@ -71,6 +71,12 @@ def _mention(reading: Reading, known: Known, mention: Mention) -> Iterator[Probl
 
 def _off(reading: Reading, mention: Mention) -> bool:
     return reading.service(mention) or reading.supposed(mention.start)
+
+
+def _conditional(reading: Reading, mention: Mention) -> bool:
+    """Whether a thing is named behind an "if" of its sentence."""
+    start, _ = reading.sentence(mention.start)
+    return any(word.form == "if" for word in reading.said(start, mention.start))
 
 
 def _allergen(reading: Reading, known: Known, mention: Mention, found: str) -> Iterator[Problem]:
