@@ -19,6 +19,7 @@ _OWN_UNITS: dict[str, tuple[Ref, ...]] = {
     "beats per minute": (("vital", "pulse"),),
     "breaths per minute": (("vital", "rr"),),
     "mmHg": (("vital", "bp"),),
+    "/min": (("vital", "rr"), ("vital", "pulse")),
     "%": (("vital", "sats"), ("vital", "oxygen")),
 }
 _EMERGENCY_NUMBERS = frozenset({111.0, 999.0, 112.0, 119.0})
@@ -64,6 +65,8 @@ def _measure(reading: Reading, known: Known, quantity: Quantity) -> Iterator[Pro
     readings = {pair for ref in candidates for pair in known.readings.get(ref, ())}
     if not candidates:
         readings = {pair for pairs in known.readings.values() for pair in pairs}
+    if unit == "/min":
+        readings = {(value, unit) for value, _ in readings}
     if (number, unit) in readings or (own and quantity.value in known.loose):
         return
     fact = next((f.id for f in known.holds(refs)), "")

@@ -34,7 +34,7 @@ _SAME = {
     "degrees": "°C", "mmhg": "mmHg", "percent": "%", "per cent": "%",
 }  # fmt: skip
 _UNIT = (
-    r"(?:beats per minute|beats a minute|breaths per minute|breaths a minute|beats/min|breaths/min|bpm|mmHg|°C|ºC"
+    r"(?:beats per minute|beats a minute|breaths per minute|breaths a minute|beats/min|breaths/min|/min|bpm|mmHg|°C|ºC"
     r"|×10⁹/L|x10\^?9/L|10\*9/L|mL/min/1\.73 ?m²|[munµμ]?mol/(?:mol|L|l)|[mnµμu]?g/(?:mmol|dL|dl|L|l|ml|24hours|hour|h)"
     r"|m?I?[Uu]/(?:L|l|ml)|units/ml|kg/m²|mL/min|ml/min|fL|micrograms?|nanograms?|mcg|mg|mls?|units?|kg|cm|%"
     r"|per cent|g(?![a-z/]))"

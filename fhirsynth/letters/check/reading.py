@@ -18,6 +18,7 @@ _ALLERGIES = re.compile(
     r"|intoleran|sensitiv",
     re.I,
 )
+_BREATHING = re.compile(r"\d ?%|\b(?:sats?|saturations?|SpO2|oxygen|weaned|breathing|on (?=RA))\b", re.I)
 ALLERGY_SECTION = "allergies"
 
 
@@ -127,6 +128,10 @@ class Reading:
         """Whether a word that may also be a verb stands as a noun."""
         if mention.behind - mention.first > 1:
             return True
+        if self.text[mention.start : mention.end] == "RA" and _BREATHING.search(
+            self.text, *self.sentence(mention.start)
+        ):
+            return False  # room air
         form = self.words[mention.first].form
         if form not in data.word_set("ambiguous", "words"):
             return True

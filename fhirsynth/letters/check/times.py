@@ -15,7 +15,7 @@ _SMALL = (
     r"(?:(?:electively|urgently|to hospital|to us|with us|into hospital|home|from hospital|here|on|at|date|by|:"
     r"|[A-Z]\w+day|,)[ ]?)*$"
 )
-_ADMITTED = r"\b(?:admitted|date of admission|admission on|came in|came into hospital|presented|arrived)[: ]+"
+_ADMITTED = r"\b(?:admitted|adm|date of admission|admission on|came in|came into hospital|presented|arrived)[: ]+"
 _DISCHARGED = (
     r"\b(?:discharged|date of discharge|discharge on|(?:went|goes|gone|returned|back|straight) home|leaving on"
     r"|(?:he|she) left on)[: ]+"
@@ -32,7 +32,7 @@ _LINK = re.compile(
     r"^(?:[ ,(:]|\b(?:on|of|dated|was|were|performed|carried|out|done|took|place|given|left|right|bilateral|side)\b)+$"
 )
 _BABY = re.compile(r"\b(?:baby|child|twins?|infant)\b", re.I)
-_CAME = re.compile(r"\b(?:admi\w+|came in|attended|presented)\b", re.I)
+_CAME = re.compile(r"\b(?:adm\w*|came in|attended|presented)\b", re.I)
 _DATED = frozenset({"proc", "followup"})
 
 
