@@ -20,7 +20,7 @@ from fhirsynth.days import date_of
 from fhirsynth.errors import InputError, OutputError
 from fhirsynth.letters import annotations as gold
 from fhirsynth.letters import saying
-from fhirsynth.letters.check import MISSING, check_letter
+from fhirsynth.letters.check import check_letter
 from fhirsynth.letters.facts import Stay
 from fhirsynth.letters.letter import Letter, as_text
 from fhirsynth.letters.page.model import Letterhead
@@ -149,15 +149,14 @@ def _write_into(out: Path, spec: Spec, asked: Asked, progress: Callable[[int], N
 def _sound(stay: Stay, asked: Asked, kind: Literal["gp", "patient"], counted: dict[str, Any]) -> Letter | None:
     """A letter in which the independent reader finds nothing wrong: the first draft, or another; None where none is.
 
-    A letter to the patient need not say everything. Nobody who died is written to.
+    Nobody who died is written to.
     """
     for attempt in range(_DRAFTS):
         letter = write(stay, asked.seed + attempt * _APART, asked.voice, kind=kind)
         if letter is None:
             return None
         counted["drafts"] += 1
-        problems = check_letter(stay, letter.sections)
-        if not any(kind == "gp" or problem.rule != MISSING for problem in problems):
+        if not check_letter(stay, letter.sections, kind=kind):
             return letter
         counted["rejected"] += 1
     counted["withheld"] += 1
