@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from fhirsynth.letters.agreeing import article, capital, is_many, takes_no_article, verb
 from fhirsynth.letters.facts import Fact, Stay, Value
@@ -28,6 +29,18 @@ _SUBJECT = re.compile(r"(?:^|[.;:!?] |\n)(?:(?:The|An?|the|an?) )?$")
 _LAST_WORD = re.compile(r"(?:^|(?<=[\s(]))([A-Za-z]+) $")
 _FIRST_WORD = re.compile(r"[A-Za-z]+(?![\w-])")
 _VERB = re.compile(r" (was|were|is|are|has|have)\b")
+
+
+class Filled(NamedTuple):
+    """A placeholder with what it names: a slot of one fact or (`every`) of several, as a list."""
+
+    facts: tuple[Fact, ...]
+    slot: str
+    every: bool = False
+
+
+#: What a sentence is put together from once its facts are chosen.
+Part = Words | Agree | Filled
 
 
 class _Token:
@@ -60,6 +73,8 @@ class Draft:
         self.text = ""
         self.spans: list[Span] = []
         self.marks: list[Mark] = []
+        #: The sentences put in so far, as their parts; None where a paragraph begins.
+        self.told: list[tuple[Part, ...] | None] = []
         self._named = plain  # the patient has been named in this paragraph; a letter to them says "you"
         self._just_named = False  # … and by the sentence before, with nobody else in it
 
@@ -71,24 +86,30 @@ class Draft:
         """Begin a new paragraph, where something stands already."""
         if self.text:
             self.text += "\n\n"
+            self.told.append(None)
             self._named, self._just_named = self.plain, False
 
     def sentence(self, pattern: Pattern, bound: Mapping[str, Sequence[Fact]]) -> None:
-        """Put a pattern in, with the facts bound to the kinds it names."""
+        """Put a pattern in, with the facts bound to the kinds it names, and the patient's name where it is due."""
+        self.say(self._filled(self._naming(pattern.pieces, pattern.names), bound), pattern.abbr)
+
+    def say(self, parts: Sequence[Part], abbreviations: Sequence[tuple[str, str]] = ()) -> None:
+        """Put a sentence in as it is; `abbreviations`: words of it with their short forms."""
         if self.text and not self.text.endswith("\n"):
             self.text += " "
-        tokens = self._tokens(self._naming(pattern.pieces, pattern.names), bound)
+        self.told.append(tuple(parts))
+        tokens = self._tokens(parts)
         self._fit(tokens)
         start = len(self.text)
         self._put(tokens)
-        if pattern.abbr:
-            self._mark(start, pattern.abbr)
+        if abbreviations:
+            self._mark(start, abbreviations)
 
     def line(self, pieces: Sequence[Piece], bound: Mapping[str, Sequence[Fact]]) -> None:
         """Put a line of a fixed section in, on a line of its own."""
         if self.text:
             self.text += "\n"
-        self._put(self._tokens(pieces, bound))
+        self._put(self._tokens(self._filled(pieces, bound)))
 
     # ---- names and pronouns
 
@@ -118,18 +139,28 @@ class Draft:
 
     # ---- from pieces to tokens
 
-    def _tokens(self, pieces: Sequence[Piece], bound: Mapping[str, Sequence[Fact]]) -> list[_Token]:
-        tokens: list[_Token] = []
+    def _filled(self, pieces: Sequence[Piece], bound: Mapping[str, Sequence[Fact]]) -> list[Part]:
+        """The pieces with the facts that their placeholders name."""
+        parts: list[Part] = []
         for piece in pieces:
-            if isinstance(piece, Words):
-                tokens.append(_Token(piece.text))
-            elif isinstance(piece, Agree):
-                tokens.append(_Token(self.stay.grammar[piece.word]))
-            elif piece.every:
-                tokens.extend(self._listed(piece, bound[piece.kind]))
-            else:
+            if isinstance(piece, Place):
                 facts = bound.get(piece.kind) or self.stay.of(piece.kind)
-                tokens.append(self._value(facts[0], piece.slot))
+                parts.append(Filled(tuple(facts) if piece.every else (facts[0],), piece.slot, piece.every))
+            else:
+                parts.append(piece)
+        return parts
+
+    def _tokens(self, parts: Sequence[Part]) -> list[_Token]:
+        tokens: list[_Token] = []
+        for part in parts:
+            if isinstance(part, Words):
+                tokens.append(_Token(part.text))
+            elif isinstance(part, Agree):
+                tokens.append(_Token(self.stay.grammar[part.word]))
+            elif part.every:
+                tokens.extend(self._listed(part))
+            else:
+                tokens.append(self._value(part.facts[0], part.slot))
         return tokens
 
     def _value(self, fact: Fact, slot: str) -> _Token:
@@ -138,11 +169,11 @@ class Draft:
         token.many = value.type in _COUNTED and is_many(token.text)
         return token
 
-    def _listed(self, piece: Place, facts: Sequence[Fact]) -> list[_Token]:
+    def _listed(self, part: Filled) -> list[_Token]:
         """a, b and c: each a value of its own, the same words once."""
         once: dict[str, _Token] = {}
-        for fact in facts:
-            token = self._value(fact, piece.slot)
+        for fact in part.facts:
+            token = self._value(fact, part.slot)
             once.setdefault(token.text, token)
         tokens: list[_Token] = []
         for place, token in enumerate(once.values()):

@@ -63,8 +63,8 @@ _BEDSIDE = (
     *("febrile", "hypothermic", "tachycardic", "bradycardic", "hypotensive", "hypoxic", "tachypnoeic", "confused"),
     *("drowsy", "alert", "on-oxygen", "on-air", "news2-high", "news2-medium", "news2-low"),
 )
-#: Tags of facts by kind, for `when = ["<kind>:<tag>"]`; those with a key behind them are in `_KEYED`.
-_FACT_TAGS: Mapping[str, tuple[str, ...]] = {
+#: Tags of facts by kind, for `when = ["<kind>:<tag>"]`; those with a key behind them are in `KEYED`.
+TAGS: Mapping[str, tuple[str, ...]] = {
     "dx": ("side", "severity"),
     "obs": _BEDSIDE,
     "obsend": _BEDSIDE,
@@ -77,7 +77,7 @@ _FACT_TAGS: Mapping[str, tuple[str, ...]] = {
     "social": ("alone", "carehome", "smoker", "exsmoker", "neversmoker", "drinker"),
     "language": ("interpreter",),
 }
-_KEYED = {"result": "test", "trend": "test", "proc": "proc", "dx": "cond"}
+KEYED = {"result": "test", "trend": "test", "proc": "proc", "dx": "cond"}
 _STAY_TAGS = frozenset(
     {
         *(
@@ -269,8 +269,8 @@ def condition(text: str) -> tuple[str, str]:
         return "", text
     if prefix not in SLOTS:
         raise ValueError(f"{text}: {prefix!r} is no kind of fact; {nearest(prefix, SLOTS)}")
-    keyed = _KEYED.get(prefix)
-    known = _FACT_TAGS.get(prefix, ())
+    keyed = KEYED.get(prefix)
+    known = TAGS.get(prefix, ())
     if rest in known or (keyed and rest.startswith(f"{keyed}:")):
         return prefix, rest
     raise ValueError(f"no {prefix} is tagged {rest!r}; {nearest(rest, known)}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, overload
+from typing import Literal, NamedTuple, overload
 
 from fhirsynth.errors import InputError
 from fhirsynth.letters.drafting import Draft
@@ -43,6 +43,13 @@ _DULL = frozenset({"home", "on air"})
 _SAME_OPENING, _ECHO = 0.15, 0.05
 #: How much more where it says what its part is for.
 _WANTED = 6.0
+
+
+class Outline(NamedTuple):
+    """What is chosen for a section: patterns by part with the facts they say; `unsaid`: what it must say besides."""
+
+    parts: tuple[tuple[Part, list[tuple[Pattern, Bound]]], ...]
+    unsaid: tuple[Fact, ...]
 
 
 def stream(seed: int, *names: str) -> random.Random:
@@ -108,30 +115,37 @@ class PhrasebookWriter:
         if heading.kind == "fixed":
             return _fixed(stay, planned)
         draft = Draft(heading.key, stay, heading.key == PATIENT_LETTER)
-        choice, made = self._made(stay, planned, seed)
-        for part, patterns in made:
+        outline = self.outline(stay, planned, seed)
+        for part, patterns in outline.parts:
             if part.paragraph and patterns:
                 draft.paragraph()
             for pattern, bound in patterns:
                 draft.sentence(pattern, bound)
-        _lines(draft, heading, stay, [f for f in planned.facts if f.id in planned.must and not choice.has_said(f)])
+        bare_lines(draft, planned, outline.unsaid)
         return draft.section(heading.title, "phrasebook")
 
     def by_part(self, stay: Stay, planned: Planned, seed: int) -> list[Section]:
         """A section whose parts stand under headings of their own, as sections `<key>-<part>`."""
         sections = []
-        for part, patterns in self._made(stay, planned, seed)[1]:
+        for part, patterns in self.outline(stay, planned, seed).parts:
             draft = Draft(f"{planned.heading.key}-{part.name}", stay, planned.heading.key == PATIENT_LETTER)
             for pattern, bound in patterns:
                 draft.sentence(pattern, bound)
             sections.append(draft.section(part.title, "phrasebook"))
         return sections
 
-    def _made(self, stay: Stay, planned: Planned, seed: int) -> tuple[_Choice, _Chosen]:
-        """What is chosen for a section."""
+    def outline(self, stay: Stay, planned: Planned, seed: int) -> Outline:
+        """What a narrative section says, part by part, and the patterns that would say it."""
         key, voice = planned.heading.key, self.voice or voice_of(stay, seed)
         choice = _Choice(stay, planned, stream(seed, stay.note_id, key, voice))
-        return choice, choice.made({p.name: self.book.of(key, p.name, voice) for p in planned.heading.parts})
+        made = choice.made({p.name: self.book.of(key, p.name, voice) for p in planned.heading.parts})
+        unsaid = (fact for fact in planned.facts if fact.id in planned.must and not choice.has_said(fact))
+        return Outline(tuple(made), tuple(unsaid))
+
+
+def bare_lines(draft: Draft, planned: Planned, facts: Sequence[Fact]) -> None:
+    """Put bare lines behind the prose for facts that no pattern could say."""
+    _lines(draft, planned.heading, draft.stay, facts)
 
 
 class _Choice:
@@ -452,4 +466,4 @@ def _line(draft: Draft, line: Line, stay: Stay, bound: Bound) -> Iterable[str]:
     return [facts[0].id for kind, facts in bound.items() if kind in (line.each, line.joined)]
 
 
-__all__ = ["PhrasebookWriter", "stream", "voice_of", "write"]
+__all__ = ["Outline", "PhrasebookWriter", "bare_lines", "stream", "voice_of", "write"]
