@@ -25,7 +25,7 @@ _COUNTED = frozenset({"condition", "procedure", "result", "medication"})
 
 _SENTENCE_END = re.compile(r"(?:^|[.!?]['\")]?\s+|\n)$")
 _NO_SENTENCE_END = re.compile(r"\b(?:e\.g|i\.e|vs|approx)\.\s+$")
-_SUBJECT = re.compile(r"(?:^|[.;:!?] |\n)(?:(?:The|An?|the|an?) )?$")
+_SUBJECT = re.compile(r"(?:^|[.;:!?] |\n|, (?:and|but|while|whereas) )(?:(?:The|An?|the|an?) )?$")
 _LAST_WORD = re.compile(r"(?:^|(?<=[\s(]))([A-Za-z]+) $")
 _FIRST_WORD = re.compile(r"[A-Za-z]+(?![\w-])")
 _VERB = re.compile(r" (was|were|is|are|has|have)\b")
@@ -288,6 +288,8 @@ def _before(words: str, token: _Token) -> str:
     first = _FIRST_WORD.match(token.text)
     low, begins = last.lower(), first[0].lower() if first else ""
     if begins and (low == begins or (low in _DETERMINERS and begins in _DETERMINERS)):
+        return kept
+    if low == "to" and token.text == "home":
         return kept
     if low not in ("a", "an"):
         return words

@@ -1,0 +1,92 @@
+"""`fhirsynth letters train`: a language model that writes letters, trained on a corpus made here."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fhirsynth.letters.facts import Stay
+    from fhirsynth.letters.lm.training import Progress
+
+
+def train(
+    out: Annotated[Path, typer.Argument(help="Folder for the run: corpus, checkpoints, and the finished model/.")],
+    seed: Annotated[int, typer.Option(help="The same seed gives the same corpus and order of samples.")] = 1,
+    people: Annotated[int, typer.Option(min=1, help="People whose stays make the corpus.")] = 5000,
+    times: Annotated[int, typer.Option(min=1, max=5, help="Voices that each stay is written up in.")] = 3,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of training.")] = 2400,
+    batch: Annotated[int, typer.Option(min=1, help="Tokens to a step.")] = 4608,
+    rate: Annotated[float | None, typer.Option(help="Highest learning rate (0.0015; 0.0003 with --base).")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Train an adapter (LoRA) on this causal model instead: a folder or a name.")
+    ] = None,
+    rank: Annotated[int, typer.Option(min=1, help="Rank of the adapter.")] = 16,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    threads: Annotated[int, typer.Option(min=0, help="Threads of torch; 0 leaves it to torch.")] = 0,
+    every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 200,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+) -> None:
+    """Train a model that writes the prose of letters, from a corpus that is made first.
+
+    Needs pip install 'fhirsynth[train]'. The model is in OUT/model, an ordinary folder of transformers that
+    `fhirsynth letters --writer lm --model OUT/model` takes. A run that was stopped goes on with --resume.
+    """
+    from fhirsynth.errors import InterruptedRunError
+    from fhirsynth.letters.lm.training import Plan
+    from fhirsynth.letters.lm.training import train as run
+    from fhirsynth.run import shard
+    from fhirsynth.run.letters import stays
+    from fhirsynth.spec import Spec
+
+    def some(people: int, seed: int) -> Iterator[Stay]:
+        spec = Spec(n=people, seed=seed)
+        for number in range(spec.shards):
+            for told in stays(spec, shard.make(spec, number).record.by_person()):
+                yield told.stay
+
+    peak = rate if rate is not None else 3e-4 if base else 1.5e-3
+    plan = Plan(seed, people, times, steps, batch, peak, base=base, rank=rank)
+    typer.echo(f"making the corpus from the stays of {people:,} people, then {steps:,} steps", err=True)
+    try:
+        with _Bar(steps) as bar:
+            model = run(out, plan, some, device=device, threads=threads, resume=resume, every=every, report=bar.show)
+    except KeyboardInterrupt:
+        raise InterruptedRunError(f"interrupted; --resume goes on from the last checkpoint in {out}") from None
+    typer.echo(f"the model is in {model}")
+
+
+class _Bar:
+    """Steps done and loss: a bar on a terminal, else a line now and then."""
+
+    def __init__(self, steps: int) -> None:
+        self._progress: Any = None
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._task = self._progress.add_task("training", total=steps)
+
+    def __enter__(self) -> _Bar:
+        if self._progress:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress:
+            self._progress.stop()
+
+    def show(self, at: Progress) -> None:
+        """Say how far it is."""
+        words = f"loss {at.loss:.3f}, held out {at.held_out:.3f}, {at.tokens_a_second:,.0f} tokens a second"
+        if self._progress:
+            self._progress.update(self._task, completed=at.step, description=words)
+        else:
+            typer.echo(f"step {at.step} of {at.steps}: {words}", err=True)
