@@ -12,6 +12,8 @@ from fhirsynth.spec import Spec
 if TYPE_CHECKING:
     from fhir.resources.R4B.bundle import Bundle
 
+    from fhirsynth.letters.folder import Letters
+    from fhirsynth.letters.making import Made, Manner
     from fhirsynth.record import Record
     from fhirsynth.run.job import Summary
 
@@ -75,12 +77,38 @@ class Population:
 
         return shard.organisations(self.spec)
 
+    def letters(self, manner: Manner | None = None) -> Iterator[Made]:
+        """What is written about each hospital stay, person by person: a letter to the GP, and one to the patient.
+
+        `manner`: who writes and how; by default by the phrasebook, with the population's seed. Memory does not grow
+        with the number of people. Raises InputError where the manner names what cannot be had.
+
+            for made in population.letters(Manner(level="note")):
+                text, spans = as_text(made.letter)  # of fhirsynth.letters.letter
+        """
+        from fhirsynth.letters.folder import Letters, check
+        from fhirsynth.letters.making import make
+        from fhirsynth.run import shard
+        from fhirsynth.run.letters import stays, writer
+
+        shard.check(self.spec)
+        manner = check(Letters(self._manner(manner))).manner
+        for number in range(self.spec.shards):
+            found = [told.stay for told in stays(self.spec, shard.make(self.spec, number).record.by_person())]
+            yield from make(found, manner, writer(manner))[0]
+
+    def _manner(self, manner: Manner | None) -> Manner:
+        from fhirsynth.letters.making import Manner
+
+        return Manner(seed=self.spec.seed) if manner is None else manner
+
     def write(
         self,
         out: str | Path,
         *,
         format: Literal["bundle", "ndjson"] = "bundle",
         gzip: bool = False,
+        letters: bool | Manner | Letters = False,
         workers: int = 1,
         engine: Executor | None = None,
         resume: bool = False,
@@ -89,15 +117,22 @@ class Population:
     ) -> Summary:
         """Write the population into the folder `out`, as `fhirsynth population` does.
 
-        `workers` processes make it, or the executor `engine` (such as that of a Dask client); the bytes are
-        the same. `progress(done, of)` is called with numbers of living people. Raises OutputError where the
-        folder is in use or cannot be written to. With several workers the calling script needs the usual
-        `if __name__ == "__main__":`.
+        `letters`: whether a letter about each hospital stay is written too, in which manner, or as which files
+        (`fhirsynth.letters.folder.Letters`). `workers` processes make it, or the executor `engine` (such as that of a
+        Dask client); the bytes are the same. `progress(done, of)` is called with numbers of living people. Raises
+        InputError where the folder is in use, OutputError where it cannot be written to. With several workers the
+        calling script needs the usual `if __name__ == "__main__":`.
         """
         from fhirsynth.run.job import write_population
         from fhirsynth.run.state import Job
 
-        job = Job(self.spec, Path(out), format, gzip)
+        asked = None
+        if letters:
+            from fhirsynth.letters.folder import Letters
+
+            manner = None if isinstance(letters, bool | Letters) else letters
+            asked = letters if isinstance(letters, Letters) else Letters(self._manner(manner))
+        job = Job(self.spec, Path(out), format, gzip, asked)
         return write_population(
             job, workers=workers, engine=engine, resume=resume, overwrite=overwrite, progress=progress
         )

@@ -149,9 +149,6 @@ def test_a_run_that_was_stopped_gives_the_model_of_one_go(tmp_path: Path) -> Non
     class StoppedError(Exception):
         pass
 
-    def stop(done: object) -> None:
-        raise StoppedError
-
     import fhirsynth.letters.lm.training as training
 
     original = training._Run._checkpoint

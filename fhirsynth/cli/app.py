@@ -9,6 +9,7 @@ import typer
 
 from fhirsynth import __version__
 from fhirsynth.cli import letters, population, profiles, show, validate
+from fhirsynth.cli.commands import Command
 from fhirsynth.errors import FhirsynthError
 
 EXIT_CODES = (
@@ -24,8 +25,8 @@ app = typer.Typer(
     epilog=EXIT_CODES,
     pretty_exceptions_enable=False,
 )
-app.command("population")(population.population)
-app.command("letters")(letters.letters)
+app.command("population", cls=Command)(population.population)
+app.add_typer(letters.app, name="letters")
 app.command("show")(show.show)
 app.command("validate")(validate.validate)
 app.add_typer(profiles.app, name="profiles")

@@ -1,71 +1,68 @@
-"""`fhirsynth letters`: the discharge letters of a population that was made before."""
+"""`fhirsynth letters`: the discharge letters of a population that was made before, and commands about letters."""
 
 from __future__ import annotations
 
-import sys
+import json
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 import typer
 
+from fhirsynth.cli import letters_train
+from fhirsynth.cli.commands import CommandWithOthers
+from fhirsynth.cli.letter_options import Given, with_letter_options
+from fhirsynth.cli.running import Bar, letters_in_words
 from fhirsynth.errors import InputError
 
+app = typer.Typer(
+    cls=CommandWithOthers,
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    subcommand_metavar="| COMMAND [ARGS]...",
+)
 
+
+@app.callback()
+@with_letter_options
 def letters(
+    ctx: typer.Context,
     folder: Annotated[Path, typer.Argument(help="A folder that `fhirsynth population` has made.")] = Path("out"),
-    letter_format: Annotated[str, typer.Option(help="txt, html and pdf, those wanted with commas between.")] = "txt",
-    voice: Annotated[
-        str | None, typer.Option(help="Always written by: terse, thorough, geriatrician or surgeon.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same letters.")] = 1,
-    max_letters: Annotated[int | None, typer.Option(min=1, help="At most so many stays.")] = None,
-    letters_per_person: Annotated[int | None, typer.Option(min=1, help="At most so many stays a person.")] = None,
-    to_patient: Annotated[bool, typer.Option(help="Write a plain-English letter to the patient as well.")] = True,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 means one a core.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with unfinished letters.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace letters that are there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON and nothing else.")] = False,
+    *,
+    given: Given,
 ) -> None:
     """Write a discharge letter for each hospital stay, with gold annotations, into the folder's letters/.
 
-    Everything a letter says is a fact of the record. The same options give the same bytes.
+    Everything a letter says is a fact of the record. The people's files get a DocumentReference for each letter, as
+    if `fhirsynth population --letters` had made them. The same options give the same bytes.
     """
-    from fhirsynth.letters.folder import FORMATS, Asked, Format, write_letters
-    from fhirsynth.letters.phrases import VOICES
+    if ctx.invoked_subcommand is not None:
+        return
+    if resume and overwrite:
+        raise InputError("--resume and --overwrite exclude each other: give one of them")
+    from fhirsynth.run.job import write_letters
+    from fhirsynth.run.manifest import made_with
 
-    formats = tuple(part.strip() for part in letter_format.split(",") if part.strip())
-    wrong = [part for part in formats if part not in FORMATS]
-    if wrong or not formats:
-        raise InputError(f"--letter-format: expected {', '.join(FORMATS)}, found {', '.join(wrong) or 'nothing'}")
-    if voice is not None and voice not in VOICES:
-        raise InputError(f"--voice: expected one of {', '.join(VOICES)}, found {voice}")
-    asked = Asked(cast("tuple[Format, ...]", formats), voice, seed, max_letters, letters_per_person, to_patient)
-    with _Counter() as counter:
-        counted = write_letters(folder, asked, overwrite=overwrite, progress=counter.show)
-    typer.echo(
-        f"{counted['letters']:,} letters to general practitioners and {counted['to_patient']:,} to patients in "
-        f"{folder / 'letters'}, {counted['spans']:,} annotated spans; {counted['rejected']:,} of {counted['drafts']:,} "
-        f"drafts were rejected by the check and written again, {counted['withheld']:,} letters withheld"
-    )
+    asked = given.letters(made_with(folder).spec.seed)
+    with Bar(quiet=as_json, letters=True) as bar:
+        summary = write_letters(
+            folder,
+            asked,
+            workers=given.workers(workers),
+            resume=resume,
+            overwrite=overwrite,
+            progress=bar.people,
+            letters_done=bar.letters,
+        )
+    counted = summary.tally.as_json()["letters"]
+    if as_json:
+        told = {"out": str(folder), "letters": counted, "seconds": round(summary.seconds, 2)}
+        print(json.dumps(told, indent=2))
+    else:
+        typer.echo(letters_in_words(counted, asked.manner.level, folder))
 
 
-class _Counter:
-    """How many letters are written, on standard error where that is a terminal."""
-
-    def __init__(self) -> None:
-        self._status: Any = None
-        if sys.stderr.isatty():
-            from rich.console import Console
-
-            self._status = Console(stderr=True).status("Letters: 0")
-
-    def __enter__(self) -> _Counter:
-        if self._status:
-            self._status.__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        if self._status:
-            self._status.__exit__(*error)
-
-    def show(self, written: int) -> None:
-        """Say how many there are."""
-        if self._status:
-            self._status.update(f"Letters: {written:,}")
+app.command("train")(letters_train.train)

@@ -22,11 +22,15 @@ def train(
     times: Annotated[int, typer.Option(min=1, max=5, help="Voices that each stay is written up in.")] = 3,
     steps: Annotated[int, typer.Option(min=1, help="Steps of training.")] = 2400,
     batch: Annotated[int, typer.Option(min=1, help="Tokens to a step.")] = 4608,
-    rate: Annotated[float | None, typer.Option(help="Highest learning rate (0.0015; 0.0003 with --base).")] = None,
+    rate: Annotated[float | None, typer.Option(help="Highest learning rate (0.0015; 0.0005 with --base).")] = None,
     base: Annotated[
-        str | None, typer.Option(help="Train an adapter (LoRA) on this causal model instead: a folder or a name.")
+        str | None,
+        typer.Option(help="Begin with the layers of this Llama, such as SmolLM2: a folder, a name or a .gguf file."),
     ] = None,
-    rank: Annotated[int, typer.Option(min=1, help="Rank of the adapter.")] = 16,
+    layers: Annotated[int | None, typer.Option(min=1, help="Layers of the model (6; 20 with --base).")] = None,
+    rank: Annotated[
+        int, typer.Option(min=0, help="Train only an adapter (LoRA) of this rank, on the whole of the base.")
+    ] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int, typer.Option(min=0, help="Threads of torch; 0 leaves it to torch.")] = 0,
     every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 200,
@@ -37,7 +41,7 @@ def train(
     Needs pip install 'fhirsynth[train]'. The model is in OUT/model, an ordinary folder of transformers that
     `fhirsynth letters --writer lm --model OUT/model` takes. A run that was stopped goes on with --resume.
     """
-    from fhirsynth.errors import InterruptedRunError
+    from fhirsynth.errors import InputError, InterruptedRunError
     from fhirsynth.letters.lm.training import Plan
     from fhirsynth.letters.lm.training import train as run
     from fhirsynth.run import shard
@@ -50,8 +54,10 @@ def train(
             for told in stays(spec, shard.make(spec, number).record.by_person()):
                 yield told.stay
 
-    peak = rate if rate is not None else 3e-4 if base else 1.5e-3
-    plan = Plan(seed, people, times, steps, batch, peak, base=base, rank=rank)
+    if rank and not base:
+        raise InputError("--rank: an adapter needs a model to be put on; name it with --base")
+    peak = rate if rate is not None else 5e-4 if base else 1.5e-3
+    plan = Plan(seed, people, times, steps, batch, peak, layers or (20 if base else 6), base=base, rank=rank)
     typer.echo(f"making the corpus from the stays of {people:,} people, then {steps:,} steps", err=True)
     try:
         with _Bar(steps) as bar:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fhirsynth.cli.letter_options import PANEL, Given, with_letter_options
+from fhirsynth.cli.running import Bar, letters_in_words
 from fhirsynth.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ class Format(StrEnum):
     ndjson = "ndjson"
 
 
+@with_letter_options
 def population(
+    ctx: typer.Context,
     n: Annotated[int, typer.Option("--n", help="Living people to make; the dead come on top.")] = 1000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same people.")] = 1,
     out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("out"),
@@ -48,12 +51,22 @@ def population(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier run wrote.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON and nothing else.")] = False,
+    letters: Annotated[
+        bool,
+        typer.Option(
+            "--letters", help="Write a discharge letter for each hospital stay, into letters/.", rich_help_panel=PANEL
+        ),
+    ] = False,
+    *,
+    given: Given,
 ) -> None:
     """Make a population and write it as UK Core FHIR R4.
 
-    Writes people/ (or ndjson/), organisations.json and manifest.json into the folder. The same options give
-    the same bytes, with any number of workers.
+    Writes people/ (or ndjson/), organisations.json and manifest.json into the folder, with --letters also letters/.
+    The same options give the same bytes, with any number of workers.
     """
+    if given.named and not letters:
+        raise InputError(f"{given.named[0]} is about letters: give --letters as well, or leave it out")
     if resume and overwrite:
         raise InputError("--resume and --overwrite exclude each other: give one of them")
     spec = _spec(
@@ -67,22 +80,23 @@ def population(
         condition=tuple(condition or ()),
         deceased=deceased,
     )
-    from fhirsynth.run.engine import usable_cores
     from fhirsynth.run.job import write_population
     from fhirsynth.run.state import Job
 
-    with _Bar(spec.n, quiet=as_json) as bar:
+    job = Job(spec, out, format.value, gzip, given.letters(spec.seed) if letters else None)
+    with Bar(quiet=as_json, letters=letters) as bar:
         summary = write_population(
-            Job(spec, out, format.value, gzip),
-            workers=workers or usable_cores(),
+            job,
+            workers=given.workers(workers),
             resume=resume,
             overwrite=overwrite,
-            progress=bar.show,
+            progress=bar.people,
+            letters_done=bar.letters,
         )
     if as_json:
         print(json.dumps(_as_json(summary), indent=2))
     else:
-        _print(summary, spec)
+        _print(summary, spec, given.values["level"])
 
 
 def _ages(text: str) -> tuple[int, int]:
@@ -110,34 +124,6 @@ def _spec(**fields: Any) -> Spec:
         raise InputError(f"--{name.replace('_', '-')}: {what}; found {found}") from None
 
 
-class _Bar:
-    """A progress bar on standard error, where that is a terminal."""
-
-    def __init__(self, of: int, *, quiet: bool) -> None:
-        self._progress: Any = None
-        if not quiet and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = (TextColumn("people"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._task = self._progress.add_task("people", total=of)
-
-    def __enter__(self) -> _Bar:
-        if self._progress:
-            self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._progress:
-            self._progress.stop()
-
-    def show(self, done: int, of: int) -> None:
-        """So many people are finished."""
-        if self._progress:
-            self._progress.update(self._task, completed=done, total=of)
-
-
 def _as_json(summary: Summary) -> dict[str, Any]:
     return {
         "out": str(summary.out),
@@ -147,8 +133,8 @@ def _as_json(summary: Summary) -> dict[str, Any]:
     }
 
 
-def _print(summary: Summary, spec: Spec) -> None:
-    """The summary as tables: people, resources by type, the most frequent conditions."""
+def _print(summary: Summary, spec: Spec, level: str) -> None:
+    """The summary as tables: people, resources by type, the most frequent conditions; and of letters their counts."""
     from rich.console import Console
     from rich.table import Table
 
@@ -178,5 +164,7 @@ def _print(summary: Summary, spec: Spec) -> None:
     console.print(conditions)
     if not spec.condition:
         console.print("published: what Kuan et al. found in people of the same ages and sexes", style="dim")
+    if tally.letters is not None:
+        console.print(letters_in_words(tally.letters, level, summary.out), highlight=False, soft_wrap=True)
     rate = f", {summary.people_per_second:,.0f} people a second" if summary.made else ""
     console.print(f"{summary.seconds:,.1f} s{rate}", highlight=False)

@@ -7,6 +7,8 @@ from fhirsynth.fhir.bundle import (
     person_resources,
 )
 from fhirsynth.fhir.context import BASE_URL, Context
+from fhirsynth.fhir.document import by_reference, document_bundle
+from fhirsynth.fhir.document_reference import document_reference, letter_resources, with_letters
 from fhirsynth.fhir.writing import NdjsonWriter, as_models, to_bytes
 
 __all__ = [
@@ -14,9 +16,14 @@ __all__ = [
     "Context",
     "NdjsonWriter",
     "as_models",
+    "by_reference",
+    "document_bundle",
+    "document_reference",
+    "letter_resources",
     "organisation_resources",
     "organisations_bundle",
     "person_bundle",
     "person_resources",
     "to_bytes",
+    "with_letters",
 ]

@@ -2,27 +2,21 @@
 
 Four forms of the same spans: JSON lines (everything), a CSV of concepts (`note_id,start,end,concept_id`, the form of
 entity-linking challenges), BRAT standoff (`.txt` and `.ann` with normalisations) and spaCy DocBin files. Offsets count
-characters (Unicode code points) of the letter's text from 0; `end` is one past the last. Writers take the letters as
-they come, hold one of them (spaCy: `DOCS_A_FILE`), give the same bytes for the same letters, and give a file its own
-name only when it is whole.
+characters (Unicode code points) of the letter's text from 0; `end` is one past the last. The same letters give the same
+bytes, and pieces about some of the letters make a whole file when they are put together.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import os
 import re
-import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from itertools import chain
-from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
-from fhirsynth.errors import InputError, OutputError
+from fhirsynth.errors import InputError
 from fhirsynth.letters.letter import Letter, Span, as_text
 from fhirsynth.letters.stays import DMD, SNOMED
 
@@ -48,7 +42,8 @@ _OWN_TYPES = {("patient", "born"): "date_of_birth"}
 _CONCEPTS = {SNOMED, DMD}
 #: Names of code systems in BRAT's references.
 _BRAT_SYSTEMS = {SNOMED: "SNOMED", DMD: "dmd"}
-DOCS_A_FILE = 500
+#: What the CSV begins with.
+CSV_HEADING = b"note_id,start,end,concept_id\n"
 
 
 class Note(NamedTuple):
@@ -131,82 +126,43 @@ def brat(found: Note) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-# ---- whole files
+def brat_configuration(types: Iterable[str]) -> bytes:
+    """The `annotation.conf` of a BRAT folder whose letters have spans of these types."""
+    entities = "".join(f"{name}\n" for name in sorted(set(types)))
+    return f"[entities]\n{entities}\n[relations]\n\n[events]\n\n[attributes]\nNegated\tArg:<ENTITY>\n".encode()
 
 
-@contextmanager
-def _whole(final: Path) -> Iterator[IO[bytes]]:
-    """A file under a temporary name that gets its own once all is written. Raises OutputError; leaves no half."""
-    temporary = final.with_name(f".{final.name}.{os.getpid()}")
-    try:
-        try:
-            final.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                yield file
-            temporary.replace(final)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"{final} cannot be written: {error.strerror or error}") from error
+# ---- spaCy: letters in one file
 
 
-@contextmanager
-def _whole_folder(final: Path) -> Iterator[Path]:
-    """A folder under a temporary name, as `_whole`. Raises OutputError also where the folder is there already."""
-    if final.exists():
-        raise OutputError(f"{final} is there already: choose another folder or remove it")
-    temporary = final.with_name(f".{final.name}.{os.getpid()}")
-    try:
-        try:
-            temporary.mkdir(parents=True)
-            yield temporary
-            temporary.replace(final)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as error:
-        raise OutputError(f"{final} cannot be written: {error.strerror or error}") from error
-
-
-def write_jsonl(notes: Iterable[Note], path: Path) -> int:
-    """Write JSON lines; returns how many letters. Raises OutputError."""
-    return _write_lines(notes, path, json_line)
-
-
-def write_csv(notes: Iterable[Note], path: Path) -> int:
-    """Write the CSV of concepts; returns how many letters. Raises OutputError."""
-    return _write_lines(notes, path, csv_lines, b"note_id,start,end,concept_id\n")
-
-
-def _write_lines(notes: Iterable[Note], path: Path, form: Callable[[Note], bytes], heading: bytes = b"") -> int:
-    count = 0
-    with _whole(path) as file:
-        file.write(heading)
-        for count, found in enumerate(notes, 1):  # noqa: B007
-            file.write(form(found))
-    return count
-
-
-def write_brat(notes: Iterable[Note], folder: Path) -> int:
-    """Write a folder that BRAT opens: a `.txt` and an `.ann` a letter, and its configuration. Raises OutputError."""
-    count, types = 0, set()
-    with _whole_folder(folder) as inside:
-        for count, found in enumerate(notes, 1):  # noqa: B007
-            types |= {type_of(span) for span in found.spans}
-            (inside / f"{found.note_id}.txt").write_bytes(found.text.encode())
-            (inside / f"{found.note_id}.ann").write_bytes(brat(found).encode())
-        entities = "".join(f"{name}\n" for name in sorted(types))
-        configuration = f"[entities]\n{entities}\n[relations]\n\n[events]\n\n[attributes]\nNegated\tArg:<ENTITY>\n"
-        (inside / "annotation.conf").write_bytes(configuration.encode())
-    return count
-
-
-def write_spacy(notes: Iterable[Note], folder: Path, docs_a_file: int = DOCS_A_FILE) -> int:
-    """Write spaCy DocBin files (`letters-00001.spacy` …) of English documents; returns how many letters.
+def doc_bin(notes: Iterable[Note]) -> bytes:
+    """Letters as a spaCy DocBin of English documents.
 
     All spans are in `doc.spans["sc"]` (label: type, kb_id: code, id: FHIR resource), the negated ones also in
     `doc.spans["negated"]`; `doc.ents` holds the longest that do not overlap. Tokens break at the ends of spans.
-    `doc.user_data` has `note_id`. Raises InputError where spaCy is not installed, OutputError as the others.
+    `doc.user_data` has `note_id`. Raises InputError where spaCy is not installed.
     """
+    spacy, kind = _spacy()
+    english = spacy.blank("en")  # of its own, since it remembers every word and name that it has seen
+    docs = kind(store_user_data=True)
+    for found in notes:
+        docs.add(_doc(english, found))
+    whole: bytes = docs.to_bytes()
+    return whole
+
+
+def joined(bins: Iterable[bytes]) -> bytes:
+    """One DocBin of several, their letters in order. Raises InputError where spaCy is not installed."""
+    _, kind = _spacy()
+    docs = kind(store_user_data=True)
+    for data in bins:
+        docs.merge(kind(store_user_data=True).from_bytes(data))
+    whole: bytes = docs.to_bytes()
+    return whole
+
+
+def _spacy() -> tuple[Any, Any]:
+    """spaCy, and its class of files of documents."""
     try:
         import spacy
         from spacy.tokens import DocBin
@@ -214,22 +170,7 @@ def write_spacy(notes: Iterable[Note], folder: Path, docs_a_file: int = DOCS_A_F
         raise InputError(
             "spaCy annotations need the package spacy: pip install 'fhirsynth[spacy]', or choose jsonl, csv or brat"
         ) from error
-    english = spacy.blank("en")
-    count = 0
-    with _whole_folder(folder) as inside:
-        waiting = iter(notes)
-        for file in range(1, 1 << 30):
-            first = next(waiting, None)
-            if first is None:
-                break
-            docs = DocBin(store_user_data=True)
-            for place, found in enumerate(chain([first], waiting), 1):
-                docs.add(_doc(english, found))
-                count += 1
-                if place == docs_a_file:
-                    break
-            (inside / f"letters-{file:05d}.spacy").write_bytes(docs.to_bytes())
-    return count
+    return spacy, DocBin
 
 
 def _doc(english: Any, found: Note) -> Any:
@@ -268,16 +209,3 @@ def _doc(english: Any, found: Note) -> Any:
     doc.spans["negated"] = [entity for entity, span in zip(entities, found.spans, strict=True) if span.negated]
     doc.ents = filter_spans(entities)
     return doc
-
-
-def write(notes: Iterable[Note], form: Form, out: Path) -> Path:
-    """Write one form of annotations under its usual name in the folder `out`; returns the file or folder."""
-    writers: dict[Form, tuple[Callable[[Iterable[Note], Path], int], str]] = {
-        "jsonl": (write_jsonl, "annotations.jsonl"),
-        "csv": (write_csv, "annotations.csv"),
-        "brat": (write_brat, "brat"),
-        "spacy": (write_spacy, "spacy"),
-    }
-    writer, name = writers[form]
-    writer(notes, out / name)
-    return out / name

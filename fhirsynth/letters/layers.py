@@ -24,7 +24,7 @@ MOST_TYPOS = 0.1
 #: Types of span inside which a part of the value may be abbreviated.
 _WITHIN = frozenset({"dose", "observation"})
 #: … and those that may be abbreviated as a whole.
-_WHOLE = frozenset({"condition", "procedure", "result"})
+_WHOLE = frozenset({"condition", "procedure", "result", "allergy", "laterality"})
 _SHORTEST_TYPO = 4  # letters
 _PLAIN_WORD = re.compile(rf"(?<![\w'’/-])[A-Za-z]{{{_SHORTEST_TYPO},}}(?![\w'’/-])")
 _KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
@@ -41,15 +41,21 @@ class Change(NamedTuple):
 
 @cache
 def _lists() -> Mapping[str, Mapping[str, str]]:
-    """The abbreviations by table: words, values, within."""
+    """The abbreviations by table: words, values, within, and those of notes alone."""
     text = (resources.files("fhirsynth.letters") / "abbreviations.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
 
 
 @cache
-def _pattern(table: str) -> re.Pattern[str]:
+def _known(table: str, note: bool) -> Mapping[str, str]:
+    """The abbreviations of a table; those that only notes have go before the others."""
+    return {**_lists()[table], **_lists()[f"note-{table}"]} if note else _lists()[table]
+
+
+@cache
+def _pattern(table: str, note: bool) -> re.Pattern[str]:
     """Finds any clean form of a table as whole words, the longest first; a capital may begin it."""
-    forms = sorted(_lists()[table], key=lambda form: (-len(form), form))
+    forms = sorted(_known(table, note), key=lambda form: (-len(form), form))
     either = (f"[{form[0].upper()}{form[0].lower()}]{re.escape(form[1:])}" for form in forms)
     return re.compile(rf"(?<![\w-])(?:{'|'.join(either)})(?![\w-])")
 
@@ -57,21 +63,23 @@ def _pattern(table: str) -> re.Pattern[str]:
 def abbreviate(letter: Letter, seed: int, share: float = 0.7) -> Letter:
     """The letter with words and values abbreviated; `share` of the abbreviations that there are is used.
 
-    Raises InputError for a share outside 0 to 1.
+    Notes have more of them than letters, and abbreviate their headings. Raises InputError for a share outside 0 to 1.
     """
     if not 0 <= share <= 1:
         raise InputError(f"the share of abbreviations must be between 0 and 1, found {share}")
-    habit = _Habit(seed, letter.note_id, share)
+    habit = _Habit(seed, letter.note_id, share, letter.kind == "note")
     return letter._replace(
-        sections=tuple(s if s.writer == "fixed" else _changed(s, _abbreviations(s, habit)) for s in letter.sections)
+        sections=tuple(
+            s if s.writer == "fixed" else _changed(_titled(s, habit), _abbreviations(s, habit)) for s in letter.sections
+        )
     )
 
 
 class _Habit:
-    """Which clean forms the writer of a letter abbreviates."""
+    """Which clean forms the writer of a letter abbreviates; `note`: it is one of the ward's notes."""
 
-    def __init__(self, seed: int, note_id: str, share: float) -> None:
-        self.seed, self.note_id, self.share = seed, note_id, share
+    def __init__(self, seed: int, note_id: str, share: float, note: bool) -> None:
+        self.seed, self.note_id, self.share, self.note = seed, note_id, share, note
         self._known: dict[str, bool] = {}
 
     def has(self, clean: str) -> bool:
@@ -81,21 +89,30 @@ class _Habit:
         return self._known[form]
 
 
+def _titled(section: Section, habit: _Habit) -> Section:
+    """A section of a note under its short heading; a date and time behind it stay."""
+    title, comma, when = section.title.partition(", ")
+    short = _lists()["note-titles"].get(title)
+    if not habit.note or short is None or not habit.has(title):
+        return section
+    return section._replace(title=f"{short}{comma}{when}")
+
+
 def _abbreviations(section: Section, habit: _Habit) -> list[Change]:
     """The changes that abbreviate a section: values, then what the pattern's author named, then common words."""
-    text = section.text
+    text, note = section.text, habit.note
     found: list[Change] = []
     for span in section.spans:
         if span.type in _WHOLE:
-            short = _short("values", span.surface)
+            short = _short("values", span.surface, note)
             if short and habit.has(span.surface):
                 found.append(Change(span.start, span.end, short, ""))
         elif span.type in _WITHIN:
-            for match in _pattern("within").finditer(span.surface):
+            for match in _pattern("within", note).finditer(span.surface):
                 if habit.has(match[0]):
                     start = span.start + match.start()
                     # "18 breaths per minute" becomes "18/min"
-                    short = _short("within", match[0])
+                    short = _short("within", match[0], note)
                     start -= short.startswith("/") and text[start - 1] == " "
                     found.append(Change(start, span.start + match.end(), short, ""))
     taken = [(span.start, span.end) for span in section.spans]
@@ -103,9 +120,9 @@ def _abbreviations(section: Section, habit: _Habit) -> list[Change]:
         if habit.has(text[mark.start : mark.end]) and _free(mark.start, mark.end, taken):
             found.append(Change(mark.start, mark.end, mark.abbreviation, "abbreviation"))
             taken.append((mark.start, mark.end))
-    for match in _pattern("words").finditer(text):
+    for match in _pattern("words", note).finditer(text):
         if _free(match.start(), match.end(), taken) and habit.has(match[0]):
-            found.append(Change(match.start(), match.end(), _short("words", match[0]), "abbreviation"))
+            found.append(Change(match.start(), match.end(), _short("words", match[0], note), "abbreviation"))
             taken.append((match.start(), match.end()))
     return found
 
@@ -157,9 +174,9 @@ def _free(start: int, end: int, taken: Iterable[tuple[int, int]]) -> bool:
     return all(end <= a or start >= b for a, b in taken)
 
 
-def _short(table: str, clean: str) -> str:
+def _short(table: str, clean: str, note: bool) -> str:
     """The abbreviation of a clean form, with a capital where it has one; "" where there is none."""
-    known = _lists()[table]
+    known = _known(table, note)
     if clean in known:
         return known[clean]
     short = known.get(clean[:1].lower() + clean[1:], "")

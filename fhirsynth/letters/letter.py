@@ -7,7 +7,8 @@ from typing import NamedTuple, Protocol
 
 from fhirsynth.letters.facts import Fact, Stay
 
-#: Kinds of letter: to the general practitioner, and in plain English to the patient.
+#: Kinds of letter: to the general practitioner, and in plain English to the patient. What `letters.levels` writes is
+#: of kinds of its own, note and words.
 KINDS = ("gp", "patient")
 
 
@@ -52,7 +53,7 @@ class Section(NamedTuple):
 
 
 class Letter(NamedTuple):
-    """A letter about one stay. `kind` is gp or patient; `voice` is whose manner of writing it is in."""
+    """A letter about one stay. `kind` is gp, patient, note or words; `voice` is whose manner of writing it is in."""
 
     note_id: str
     stay: Stay

@@ -38,7 +38,9 @@ class Part(_Form):
     share: float = 1.0
 
 
-class _LineForm(_Form):
+class LineForm(_Form):
+    """A line of a fixed section as its author writes it; what the keys mean is told in `sections.toml`."""
+
     text: str
     each: str = ""
     joined: str = Field(default="", alias="with")
@@ -55,7 +57,7 @@ class _SectionForm(_Form):
     ukcore: str
     obligation: Literal["M", "R", "O"]
     kind: Literal["fixed", "narrative"]
-    line: tuple[_LineForm, ...] = ()
+    line: tuple[LineForm, ...] = ()
     must: tuple[str, ...] = ()
     most: Mapping[str, int] = {}
     part: tuple[Part, ...] = ()
@@ -181,7 +183,7 @@ def _heading(form: _SectionForm) -> Heading:
         form.ukcore,
         form.obligation,
         form.kind,
-        tuple(_line(line) for line in form.line),
+        tuple(line_of(line) for line in form.line),
         form.part,
         must,
         form.most,
@@ -193,7 +195,8 @@ def _terms(terms: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     return tuple((kind, tag) for kind, _, tag in (term.partition(":") for term in terms))
 
 
-def _line(form: _LineForm) -> Line:
+def line_of(form: LineForm) -> Line:
+    """A line ready for use. Raises ValueError for a placeholder or a term that can never hold."""
     stretches = [
         Stretch(parse(text.strip("<>")), text.startswith("<")) for text in re.findall(r"<[^<>]*>|[^<>]+", form.text)
     ]

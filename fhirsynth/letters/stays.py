@@ -28,6 +28,8 @@ DMD = "https://dmd.nhs.uk"
 ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
 NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 STAYS = ("inpatient", "day-case")
+#: Sources of admission (NHS Data Dictionary) that are care homes.
+CARE_HOMES = frozenset({"54", "65", "85"})
 CHILD, OLDER = 16, 75  # years: from when somebody is no child, and is told of as an older person
 SHORT, LONG = 1, 8  # nights
 BOOKED_AHEAD = 200 * DAY  # how far ahead of discharge an appointment counts as arranged
@@ -477,7 +479,9 @@ class _Facts:
         his = _grammar(person.sex, self._age)["his"]
         values: dict[str, Value] = {}
         tags: set[str] = set()
-        living = said["living"].get(person.household)
+        # whoever comes from a care home lives there, whatever household they belonged to before they moved
+        household = "care-home" if self.encounter.admission_source in CARE_HOMES else person.household
+        living = said["living"].get(household)
         if living:
             values["living"] = Value(living.replace("[his]", his), "social")
         if self._age >= CHILD:
@@ -486,9 +490,9 @@ class _Facts:
             tags |= {{"current": "smoker", "ex": "exsmoker", "never": "neversmoker"}[person.smoking]}
             if person.alcohol != "none":
                 tags.add("drinker")
-        if person.household == "alone":
+        if household == "alone":
             tags.add("alone")
-        if person.household == "care-home":
+        if household == "care-home":
             tags.add("carehome")
             self.tags.add("carehome")
         self.add("social", values, person, tags=tags)

@@ -62,6 +62,8 @@ __all__ = [
 _KINDS = (".json", ".ndjson", ".json.gz", ".ndjson.gz")
 #: Files beside resources in the folders that `fhirsynth population` and FHIR packages make.
 _NOT_FHIR = ("manifest.json", "package.json")
+#: … and in that of letters: what is told of them all, and the folder of documents, which repeat what people have.
+_LETTERS, _SUMMARY, _DOCUMENTS = "letters", "summary.json", "documents"
 #: The file of places and staff that people refer to.
 PLACES = "organisations.json"
 #: The path that means standard input.
@@ -103,6 +105,7 @@ def files(path: Path) -> list[Path]:
         for file in path.rglob("*")
         if file.name.endswith(_KINDS)
         and file.name not in _NOT_FHIR
+        and (file.parent.name, file.name) != (_LETTERS, _SUMMARY)
         and not any(part.startswith(".") for part in file.relative_to(path).parts)
         and not file.is_dir()
     ]
@@ -112,8 +115,9 @@ def files(path: Path) -> list[Path]:
 
 
 def people_files(path: Path) -> list[Path]:
-    """`files` without those of places and staff."""
-    return [file for file in files(path) if file.name != PLACES]
+    """`files` without those of places and staff, and without the documents of letters."""
+    documents = path / _LETTERS / _DOCUMENTS
+    return [file for file in files(path) if file.name != PLACES and documents not in file.parents]
 
 
 def is_ndjson(file: Path) -> bool:

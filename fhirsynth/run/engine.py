@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from typing import Any, TypeVar
 
@@ -52,7 +52,7 @@ def executor(workers: int) -> Executor:
 
 def each(
     engine: Executor, workers: int, function: Callable[[_Task], _Result], tasks: Iterable[_Task]
-) -> Iterator[_Result]:
+) -> Generator[_Result, None, None]:
     """Results of `function` for all `tasks`, as they are finished.
 
     No more than a few tasks a worker are under way, so memory does not grow with their number. Raises

@@ -18,8 +18,13 @@ PEOPLE = "people"
 NDJSON = "ndjson"
 ORGANISATIONS = "organisations.json"
 MANIFEST = "manifest.json"
-#: Where an unfinished run keeps its notes and temporary files.
+LETTERS = "letters"
+#: Folders in that of the letters: document bundles, and annotations as BRAT reads them.
+DOCUMENTS, BRAT = "documents", "brat"
+SUMMARY = "summary.json"
+#: Where an unfinished run keeps its notes and temporary files, and there what is to be joined.
 STATE = ".fhirsynth"
+PARTS = f"{STATE}/parts"
 
 #: More people than this are kept in sub-folders of so many shards each.
 _FLAT = 10_000
@@ -54,13 +59,21 @@ def write(out: Path, path: str, data: bytes) -> Written:
     return Written(path, hashlib.sha256(data).hexdigest(), len(data))
 
 
-def join(out: Path, path: str, parts: Iterable[Path]) -> Written:
-    """Write one file from the bytes of others, in order, without holding them. Raises OSError as `write` does."""
+def write_part(out: Path, name: str, shard: int, data: bytes) -> None:
+    """Write what a shard has for a file that is to be joined of all shards' parts, by the name of that file."""
+    path = f"{PARTS}/{name}/{shard}"
+    (out / path).parent.mkdir(parents=True, exist_ok=True)
+    write(out, path, data)
+
+
+def join(out: Path, path: str, parts: Iterable[Path], head: bytes = b"") -> Written:
+    """Write one file from `head` and the bytes of others, in order, without holding them. Raises OSError as `write`."""
     final = out / path
     temporary = out / STATE / "tmp" / final.name
-    digest, size = hashlib.sha256(), 0
+    digest, size = hashlib.sha256(head), len(head)
     try:
         with temporary.open("wb") as file:
+            file.write(head)
             for part in parts:
                 with part.open("rb") as source:
                     while chunk := source.read(_CHUNK):
@@ -79,7 +92,19 @@ def person_path(spec: Spec, shard: int, position: int, person: Person, *, gzippe
     living = position < spec.shard_size(shard)
     width = max(6, len(str(spec.n)))
     number = f"{shard * SHARD_SIZE + position + 1:0{width}d}" if living else f"dead-{person.ordinal + 1:0{width}d}"
-    folder = PEOPLE
-    if spec.n > _FLAT:
-        folder += f"/{shard // _SHARDS_A_FOLDER:05d}"
-    return f"{folder}/{number}-{person.id}.json" + (".gz" if gzipped else "")
+    return f"{PEOPLE}/{_within(spec, shard)}{number}-{person.id}.json" + (".gz" if gzipped else "")
+
+
+def letter_path(spec: Spec, shard: int, file: str, kind: str = "") -> str:
+    """Path of a file of a letter: in the letters' folder, or in that of a `kind` of files there."""
+    return f"{LETTERS}/{kind}/{_within(spec, shard)}{file}" if kind else f"{LETTERS}/{_within(spec, shard)}{file}"
+
+
+def letter_folders(spec: Spec, shard: int, kinds: Iterable[str]) -> list[str]:
+    """Folders of what `letter_path` names: that of a shard's letters, and those of `kinds` of files."""
+    return [letter_path(spec, shard, "", kind).rstrip("/") for kind in ("", *kinds)]
+
+
+def _within(spec: Spec, shard: int) -> str:
+    """The sub-folder of a shard's people, with "/" behind it; none where there are few."""
+    return f"{shard // _SHARDS_A_FOLDER:05d}/" if spec.n > _FLAT else ""

@@ -22,13 +22,17 @@ _PER = 10_000
 
 @dataclass
 class Tally:
-    """Counts of one shard or of many. `conditions` and `expected` are of the living."""
+    """Counts of one shard or of many. `conditions` and `expected` are of the living.
+
+    `letters`: stays, letters to whom, drafts and what became of them, as `making.make` counts; None without letters.
+    """
 
     living: int = 0
     dead: int = 0
     resources: Counter[str] = field(default_factory=Counter)
     conditions: Counter[str] = field(default_factory=Counter)
     expected: dict[str, float] = field(default_factory=dict)
+    letters: Counter[str] | None = None
 
     def add(self, other: Tally) -> None:
         """Add the counts of `other` to these."""
@@ -38,22 +42,27 @@ class Tally:
         self.conditions.update(other.conditions)
         for key, number in other.expected.items():
             self.expected[key] = self.expected.get(key, 0.0) + number
+        if other.letters is not None:
+            self.letters = Counter() if self.letters is None else self.letters
+            self.letters.update(other.letters)
 
     def as_json(self) -> dict[str, Any]:
         """As plain JSON, keys in order."""
-        return {
+        counted = {
             "living": self.living,
             "dead": self.dead,
             "resources": dict(sorted(self.resources.items())),
             "conditions": dict(sorted(self.conditions.items())),
             "expected": {key: round(number, 6) for key, number in sorted(self.expected.items())},
         }
+        return counted if self.letters is None else counted | {"letters": dict(sorted(self.letters.items()))}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Tally:
         """What `as_json` wrote."""
+        letters = Counter(data["letters"]) if "letters" in data else None
         counters = Counter(data["resources"]), Counter(data["conditions"])
-        return cls(data["living"], data["dead"], *counters, data["expected"])
+        return cls(data["living"], data["dead"], *counters, data["expected"], letters)
 
 
 @lru_cache(maxsize=1)

@@ -118,7 +118,7 @@ class Judge:
             return  # lives are judged with the heaps
         patients = [item for item in resources if item["resourceType"] == "Patient"]
         for life in [resources] if len(patients) == 1 else _by_person(resources):
-            found = check_life(life, self._known)
+            found = check_life(life, self._known, whole=content.get("type") != "document")
             if len(patients) == 1:
                 person = str(patients[0].get("id") or "")
                 found = [finding._replace(person=finding.person or person) for finding in found]

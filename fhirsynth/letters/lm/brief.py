@@ -23,6 +23,8 @@ NAME, NAMES = "{patient.short}", 4
 #: Facts of one kind that a brief can tell apart.
 MOST = 9
 PARAGRAPH = "\n\n"
+#: Whose manner a section is in, at the head of what the model reads: as the exemplars are, or as the phrasebook's.
+BY_HAND, BY_BOOK = "<by:hand>", "<by:book>"
 
 _TOKEN = re.compile(r"\{[^{}]*\}|\[[^\[\]]*\]")
 _SENTENCE = re.compile(r"(?<=[.?!])\s+(?=[A-Z{\[])")
@@ -56,9 +58,19 @@ class Brief:
         return self.planned.heading.key
 
     @property
-    def prompt(self) -> str:
+    def line(self) -> str:
         """The items as one line of text."""
         return " ".join(self.items)
+
+    @property
+    def prompt(self) -> str:
+        """What the model reads to write as the exemplars are written."""
+        return f"{BY_HAND} {self.line}"
+
+    @property
+    def plain_prompt(self) -> str:
+        """What the model reads to write as the phrasebook does: plainer, and surer to be sound."""
+        return f"{BY_BOOK} {self.line}"
 
 
 def brief(stay: Stay, planned: Planned, voice: str, outline: Outline) -> tuple[Brief, str] | None:

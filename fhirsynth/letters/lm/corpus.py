@@ -49,9 +49,9 @@ def samples(stays: Iterable[Stay], seed: int, times: int = 1) -> Iterator[Sample
             for asked, text in briefs(stay, voice, seed + number):
                 reworded = _said_otherwise(text, rng)
                 if _is_sound(asked, reworded):
-                    yield Sample(asked.prompt, reworded)
+                    yield Sample(asked.line, reworded)
                 elif reworded != text and _is_sound(asked, text):
-                    yield Sample(asked.prompt, text)
+                    yield Sample(asked.line, text)
 
 
 def briefs(stay: Stay, voice: str, seed: int) -> Iterator[tuple[Brief, str]]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from fhirsynth.errors import InputError
-from fhirsynth.letters.lm.brief import MOST, NAME
+from fhirsynth.letters.lm.brief import BY_BOOK, BY_HAND, MOST, NAME
 from fhirsynth.letters.phrases import GRAMMAR, SINGLE, SLOTS
 
 FILE = "tokenizer.json"
@@ -73,7 +73,7 @@ class Tokens:
 
     def text(self, numbers: Sequence[int], *, raw: bool = False) -> str:
         """The answer that numbers stand for."""
-        text = self._tokenizer.decode(list(numbers), skip_special_tokens=False)
+        text = str(self._tokenizer.decode(list(numbers), skip_special_tokens=False))
         return text if raw else text.replace(END, "").replace(BREAK, "\n\n").strip()
 
     def save(self, folder: Path) -> None:
@@ -85,9 +85,6 @@ def learn(briefs: Iterable[str], texts: Iterable[str], size: int = 4096) -> Toke
     """Tokens of their own for these: `size` sub-words at most, and the placeholders and tags."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-    tags: Counter[str] = Counter()
-    for brief in briefs:
-        tags.update(item for item in brief.split(" ") if item.startswith("<"))
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -102,12 +99,58 @@ def learn(briefs: Iterable[str], texts: Iterable[str], size: int = 4096) -> Toke
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    plain = (piece for text in texts for piece in _ITEM.split(text.replace("\n\n", " ")) if piece.strip())
-    tokenizer.train_from_iterator(plain, trainer)
-    items = [PAD, BEGIN, WRITE, END, BREAK, *sorted(tag for tag, count in tags.items() if count >= _OFTEN)]
-    items += [*(f"[{word}]" for word in sorted(GRAMMAR)), *placeholders()]
-    tokenizer.add_special_tokens([AddedToken(item, special=True, normalized=False) for item in dict.fromkeys(items)])
+    tokenizer.train_from_iterator((piece for text in texts for piece in _plain_pieces(text)), trainer)
+    tokenizer.add_special_tokens([AddedToken(item, special=True, normalized=False) for item in own_items(briefs)])
     return Tokens(tokenizer)
+
+
+def narrowed(description: str, briefs: Iterable[str], texts: Iterable[str]) -> tuple[Tokens, list[int | str]]:
+    """The tokens of a byte-level BPE tokenizer that these texts need, and our own placeholders and tags besides.
+
+    `description` is the tokenizer's JSON. The second list says of each token which one of the tokenizer's it was, or
+    what it stands for where it is ours. Text is cut as the whole tokenizer cuts it, as far as its words are known here.
+    Raises InputError for a tokenizer of another kind.
+    """
+    from tokenizers import AddedToken, Tokenizer
+
+    found = json.loads(description)
+    if found["model"]["type"] != "BPE" or "ByteLevel" not in json.dumps(found["pre_tokenizer"]):
+        raise InputError("the tokenizer of the base model is no byte-level BPE: another base model is needed")
+    whole = Tokenizer.from_str(description)
+    numbers: dict[str, int] = found["model"]["vocab"]
+    special = {token["content"] for token in found["added_tokens"]}
+    made = {left + right: (left, right) for left, right in map(_pair, found["model"]["merges"])}
+    needed = {name for name in numbers if len(name) == 1 and name not in special}
+    seen: set[str] = set()
+    for text in texts:
+        seen.update(piece for piece in _plain_pieces(text))
+    waiting = {token for piece in seen for token in whole.encode(piece, add_special_tokens=False).tokens}
+    while waiting:  # what a token was made of is needed to make it
+        token = waiting.pop()
+        if token not in needed:
+            needed.add(token)
+            waiting.update(made.get(token, ()))
+    kept = sorted(needed, key=lambda name: numbers[name])
+    found["model"]["vocab"] = {name: number for number, name in enumerate(kept)}
+    found["model"]["merges"] = [
+        [left, right] for left, right in map(_pair, found["model"]["merges"]) if {left, right, left + right} <= needed
+    ]
+    found["added_tokens"], found["post_processor"] = [], None
+    tokenizer = Tokenizer.from_str(json.dumps(found))
+    items = own_items(briefs)
+    tokenizer.add_special_tokens([AddedToken(item, special=True, normalized=False) for item in items])
+    return Tokens(tokenizer), [*(numbers[name] for name in kept), *items]
+
+
+def own_items(briefs: Iterable[str]) -> list[str]:
+    """What is a token of its own: placeholders, words that agree, and the tags that are in many briefs."""
+    tags: Counter[str] = Counter()
+    for brief in briefs:
+        tags.update(item for item in brief.split(" ") if item.startswith("<"))
+    items = [PAD, BEGIN, WRITE, END, BREAK, BY_HAND, BY_BOOK]
+    items += sorted(tag for tag, count in tags.items() if count >= _OFTEN)
+    items += [*(f"[{word}]" for word in sorted(GRAMMAR)), *placeholders()]
+    return list(dict.fromkeys(items))
 
 
 def placeholders() -> list[str]:
@@ -131,6 +174,17 @@ def card(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _pair(merge: Any) -> tuple[str, str]:
+    """A merge as its two halves: older files have them in one string."""
+    left, right = merge.split(" ") if isinstance(merge, str) else merge
+    return left, right
+
+
+def _plain_pieces(text: str) -> Iterator[str]:
+    """The words of a text between placeholders."""
+    return (piece for piece in _ITEM.split(text.replace("\n\n", " ")) if piece.strip())
 
 
 def _plain(name: str) -> bool:

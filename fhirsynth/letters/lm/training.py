@@ -1,4 +1,4 @@
-"""Training the model that writes letters: a small decoder of our own, or an adapter (LoRA) on another causal model.
+"""Training the model that writes letters: a decoder of our own, another model made small, or an adapter (LoRA) on it.
 
 A run is a folder: its corpus, its tokens and its checkpoints lie there, and the finished model is an ordinary folder of
 transformers. The order of the samples comes from the seed and the step alone, so that a run which was stopped and
@@ -22,6 +22,7 @@ from fhirsynth import __version__
 from fhirsynth.errors import InputError, OutputError
 from fhirsynth.letters.facts import Stay
 from fhirsynth.letters.lm import corpus
+from fhirsynth.letters.lm.brief import BY_BOOK, BY_HAND
 from fhirsynth.letters.lm.corpus import Sample
 from fhirsynth.letters.lm.tokens import Tokens, learn
 
@@ -44,9 +45,10 @@ Stays = Callable[[int, int], Iterable[Stay]]
 class Plan:
     """What to train, and how. `people`: those whose stays the phrasebook writes up, each stay in `times` voices.
 
-    `steps` of about `batch` tokens each; from the share `exemplars_from` of the steps on, `exemplars_share` of each batch
-    are sections written by hand. `base`: a causal model to put an adapter of rank `rank` on, instead of a model of
-    our own.
+    `steps` of about `batch` tokens each; from the share `exemplars_from` of the steps on, a share `exemplars_share` of
+    them is of sections written by hand. Without a `base` the model begins as random numbers, of `layers`, `width` and
+    so on. With one (a causal model: a folder, a name or a .gguf file) it begins as that model's first and last layers,
+    `layers` in all, and all weights are trained; or, with a `rank`, it is an adapter of that rank on the whole model.
     """
 
     seed: int = 1
@@ -63,7 +65,7 @@ class Plan:
     exemplars_from: float = 0.6
     exemplars_share: float = 0.3
     base: str | None = None
-    rank: int = 16
+    rank: int = 0
 
 
 def _length(pair: _Pair) -> int:
@@ -135,9 +137,11 @@ def make_corpus(out: Path, plan: Plan, stays: Stays) -> None:
 def _torch() -> Any:
     try:
         import torch
-        import transformers  # noqa: F401
+        import transformers
     except ImportError as error:
         raise InputError("training needs torch and transformers: pip install 'fhirsynth[train]'") from error
+    speaking: Any = transformers.utils.logging
+    speaking.disable_progress_bar()
     return torch
 
 
@@ -170,11 +174,14 @@ class _Run:
         self.samples = corpus.read(out / CORPUS)
         self.exemplars = list(corpus.exemplars())
         torch.manual_seed(plan.seed)
-        self.codec, self.model = self._adapted() if plan.base else self._own()
+        if plan.base:
+            self.codec, self.model = self._adapted(plan.base) if plan.rank else self._reduced(plan.base)
+        else:
+            self.codec, self.model = self._own()
         self.model.to(device)
         self.held_out = self._encoded(corpus.read(out / HELD_OUT))[:512]
         self.encoded = self._encoded(self.samples)
-        self.by_hand = self._encoded(self.exemplars)
+        self.by_hand = sorted(self._encoded(self.exemplars, BY_HAND), key=_length)
         free = [weight for weight in self.model.parameters() if weight.requires_grad]
         decayed = [weight for weight in free if weight.dim() > 1]
         plain = [weight for weight in free if weight.dim() <= 1]
@@ -210,39 +217,48 @@ class _Run:
         model.set_attn_implementation("eager")  # for short sequences the quickest on a processor
         return tokens, model
 
-    def _adapted(self) -> tuple[Codec, Any]:
+    def _reduced(self, base: str) -> tuple[Codec, Any]:
+        from fhirsynth.letters.lm.reducing import reduced
+
+        texts = [sample.text for sample in (*self.samples, *self.exemplars)]
+        tokens, model = reduced(base, self.plan.layers, CONTEXT, (sample.brief for sample in self.samples), texts)
+        tokens.save(self.out)
+        model.set_attn_implementation("eager")
+        return tokens, model
+
+    def _adapted(self, base: str) -> tuple[Codec, Any]:
         from peft import LoraConfig, get_peft_model
 
         from fhirsynth.letters.lm.torch_model import pretrained
 
-        codec, model = pretrained(self.plan.base or "", self.device)
+        codec, model = pretrained(base, self.device)
         names = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
         lora = LoraConfig(r=self.plan.rank, lora_alpha=2 * self.plan.rank, target_modules=names, task_type="CAUSAL_LM")
         return codec, get_peft_model(model, lora)
 
     # ---- the samples
 
-    def _encoded(self, samples: Sequence[Sample]) -> list[_Pair]:
-        found = [(self.codec.prompt(sample.brief), self.codec.answer(sample.text)) for sample in samples]
+    def _encoded(self, samples: Sequence[Sample], manner: str = BY_BOOK) -> list[_Pair]:
+        found = [(self.codec.prompt(f"{manner} {s.brief}"), self.codec.answer(s.text)) for s in samples]
         return [pair for pair in found if _length(pair) <= CONTEXT]
 
     def _batch(self, step: int) -> list[_Pair]:
-        """The sequences of one step: the corpus epoch by epoch, neighbours of like length; exemplars among them."""
+        """The sequences of one step, of like length: the corpus epoch by epoch, and exemplars now and then."""
         while step >= self._began + len(self._batches):
             self._began += len(self._batches)
             self._epoch += 1
             self._batches = self._ordered(self._epoch)
-        chosen = [self.encoded[number] for number in self._batches[step - self._began]]
-        plan = self.plan
-        if not self.by_hand or step < plan.exemplars_from * plan.steps:
-            return chosen
-        rng = random.Random(f"{plan.seed}-{step}")
-        kept = rng.sample(chosen, round(len(chosen) * (1 - plan.exemplars_share)))
-        room = plan.batch - sum(map(_length, kept))
-        while room > 0:
-            kept.append(rng.choice(self.by_hand))
-            room -= _length(kept[-1])
-        return kept
+        rng = random.Random(f"{self.plan.seed}-{step}")
+        late = step >= self.plan.exemplars_from * self.plan.steps
+        if self.by_hand and late and rng.random() < self.plan.exemplars_share:
+            return self._some_by_hand(rng)
+        return [self.encoded[number] for number in self._batches[step - self._began]]
+
+    def _some_by_hand(self, rng: random.Random) -> list[_Pair]:
+        """Exemplars of like length, as many as a step has room for."""
+        at = rng.randrange(len(self.by_hand))
+        longest = _length(self.by_hand[at])
+        return self.by_hand[max(0, at + 1 - self.plan.batch // longest) : at + 1]
 
     def _ordered(self, epoch: int) -> list[list[int]]:
         """The samples of an epoch in batches of so many tokens, blanks counted in."""
@@ -358,15 +374,15 @@ class _Run:
                     weight.copy_(found["model"][name])
             self.optimiser.load_state_dict(found["optimiser"])
             self.step = found["step"]
-        except (RuntimeError, KeyError, EOFError, ValueError, OSError) as error:
-            raise InputError(f"{file} is damaged ({error}); remove it to begin the run again") from None
+        except Exception as error:  # a damaged file fails in as many ways as torch has readers
+            raise InputError(f"{file} is damaged ({type(error).__name__}); remove it to begin the run again") from None
 
     def finish(self) -> Path:
         """Write the model as a folder of transformers, inside the run's folder; returns it."""
         final, temporary = self.out / "model", self.out / ".model"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
-        model = self.model if self.plan.base else self.model.half()
+        model = self.model if self.plan.rank else self.model.half()
         model.save_pretrained(temporary)
         if isinstance(self.codec, Tokens):
             self.codec.save(temporary)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from fhirsynth.letters import saying
@@ -78,6 +79,8 @@ _PATIENT = _Words(
     },
     "Taken before admission",
 )
+#: Headings of pages that are no letters: nobody is addressed on them, and nobody signs.
+_PAPERS = {"note": "Hospital notes", "words": "Coded terms"}
 #: Rows of the medicines table: what the reader has to act on comes first.
 _MEDICINES = ("started", "changed", "stopped", "continued", "given")
 _RESULTS = ("result", "trend")
@@ -99,10 +102,14 @@ _ASKS_GP = re.compile(
 
 
 def page(letter: Letter, head: Letterhead) -> dict[str, Any]:
-    """The page of a letter as JSON: texts, lists of texts, and blocks (`text`, `list`, `table`) in sections."""
-    to_patient = letter.kind == "patient"
+    """The page of a letter as JSON: texts, lists of texts, and blocks (`text`, `list`, `table`) in sections.
+
+    Notes and coded terms have neither address, greeting, signature nor copies: "" and [].
+    """
+    to_patient, paper = letter.kind == "patient", letter.kind in _PAPERS
     words = _PATIENT if to_patient else _GP
     heading = "Your child's hospital stay" if to_patient and _is_child(head) else words.heading
+    heading = _PAPERS.get(letter.kind, heading)
     number = saying.nhs_number(head.nhs_number)
     sections = {section.key: section for section in letter.sections if section.text.strip()}
     below = [section for key, section in sections.items() if key not in _IN_COLUMNS | {_SIGNED, _COPIES}]
@@ -119,19 +126,23 @@ def page(letter: Letter, head: Letterhead) -> dict[str, Any]:
         "sender": [line for line in (head.ward, *head.address) if line],
         "phone": head.phone,
         "date": saying.date(head.written),
-        "recipient": _recipient(head, to_patient),
-        "greeting": _greeting(head, to_patient),
+        "recipient": [] if paper else _recipient(head, to_patient),
+        "greeting": "" if paper else _greeting(head, to_patient),
         "nhs_number": number,
         "nhs_number_of": "Your child's NHS number" if _is_child(head) else "Your NHS number",
         "columns": [] if to_patient else _columns(sections, head, number),
         "actions": [] if to_patient else _actions(below),
         "sections": [
-            {"id": section.key, "title": section.title, "blocks": _blocks(letter.stay, section, words)}
+            {
+                "id": section.key,
+                "title": section.title,
+                "blocks": _jotted(section) if paper else _blocks(letter.stay, section, words),
+            }
             for section in below
         ],
-        "closing": "Yours sincerely",
-        "author": head.author,
-        "grade": [line for line in signed if line],
+        "closing": "" if paper else "Yours sincerely",
+        "author": "" if paper else head.author,
+        "grade": [] if paper else [line for line in signed if line],
         "copies": list(head.copies) or (_lines(sections[_COPIES].text) if _COPIES in sections else []),
     }
 
@@ -243,6 +254,15 @@ def _blocks(stay: Stay, section: Section, words: _Words) -> list[dict[str, Any]]
     elif lines:
         blocks.append({"kind": "list", "lines": lines})
     return blocks
+
+
+def _jotted(section: Section) -> list[dict[str, Any]]:
+    """Notes as they stand: what is marked as a list as lists, other lines as text; coded terms as one list."""
+    lines = [line for line in section.text.split("\n") if line.strip()]
+    if section.key in _PAPERS:
+        return [{"kind": "list", "lines": lines}]
+    runs = groupby(lines, lambda line: line.startswith("- "))
+    return [{"kind": "list" if marked else "text", "lines": _lines("\n".join(run))} for marked, run in runs]
 
 
 def _placed(text: str) -> Iterable[tuple[int, str]]:

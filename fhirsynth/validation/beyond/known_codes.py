@@ -24,8 +24,10 @@ _SECTION = re.compile(rf'^\[codes\."(?:{re.escape(SNOMED)}|{re.escape(DMD)})"\]\
 def snomed() -> frozenset[str]:
     """Codes of SNOMED CT and dm+d (whose codes are SNOMED CT's): of the knowledge files and of the value sets."""
     from fhirsynth.fhir.codes import read_toml
+    from fhirsynth.letters.plan import headings
 
-    texts = {text for _, text in _texts("", [*_forms(), read_toml("codes.toml"), read_toml("observations.toml")])}
+    ours = [read_toml(name) for name in ("codes.toml", "observations.toml", "documents.toml")]
+    texts = {text for _, text in _texts("", [*_forms(), *ours])} | {heading.snomed for heading in headings()}
     found = {text for text in texts if text.isdigit() and not sctid.fault(text)}
     for file in shipped.folder("profiles").glob("*/value-sets/*.toml"):
         found.update(_listed(file.read_text(encoding="utf-8")))

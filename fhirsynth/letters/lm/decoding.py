@@ -1,0 +1,253 @@
+"""Answers of a model, token by token, within the rules (`rules`): what a brief does not name can never be said.
+
+A model that has lost its way begins a sentence about what the brief does not have, or wants to end with a placeholder
+unsaid. What the rules would make of that is sound, and nonsense. So where what the model wants most is forbidden, it
+goes back to the end of the sentence before, and goes on otherwise.
+
+Each answer has random numbers of its own, and leaves its batch when it is finished: what is written does not depend on
+what is written beside it (as far as the model's own arithmetic does not: that of `onnx_model` does not at all).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fhirsynth.errors import InputError
+from fhirsynth.letters.lm.rules import Ints, Rules, State
+from fhirsynth.letters.lm.vocabulary import Bools, Vocabulary
+
+Floats = NDArray[np.float32]
+
+#: Rows of a batch, where nothing else is asked for.
+ROWS = 64
+#: The likeliest tokens that one is drawn from at most.
+_LIKELIEST = 64
+_NOTHING = -1
+#: How often an answer goes on otherwise from the same place, before it goes back a sentence more.
+_TRIES = 3
+
+
+class Batch(Protocol):
+    """Answers under way, with what the model remembers of each."""
+
+    def step(self, tokens: Ints) -> Floats:
+        """Take the next token of each row [rows]; returns the logits of the one behind it [rows, vocabulary].
+
+        The caller may change what is returned.
+        """
+        ...
+
+    def forget(self, counts: Ints) -> None:
+        """Forget the last tokens of each row, so many of each [rows]."""
+        ...
+
+    def keep(self, rows: Ints) -> None:
+        """Go on with these rows only: row i is what row `rows[i]` was, and none moves up the order."""
+        ...
+
+
+class Causal(Protocol):
+    """A model that tells the next token. `context`: the most tokens of a prompt with its answer."""
+
+    vocabulary: Vocabulary
+    context: int
+
+    def prompt(self, brief: str) -> list[int]:
+        """A brief's line as tokens, ready for the answer."""
+        ...
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """The answer that tokens stand for."""
+        ...
+
+    def begin(self, prompts: Sequence[Sequence[int]], room: int) -> tuple[Batch, Floats]:
+        """Read prompts; returns the logits of each first token. At most `room` tokens will follow in a row."""
+        ...
+
+    def identity(self) -> dict[str, Any]:
+        """What decides its words: `model`, `revision` and `engine`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One answer that is wanted: at most `longest` tokens, saying the placeholders `places`, drawn with `chance`.
+
+    The placeholders stand in the order of the brief; the answer may have another.
+    """
+
+    prompt: Sequence[int]
+    places: Sequence[str]
+    chance: random.Random
+    longest: int
+    figures: bool = False
+
+
+class Sampling(NamedTuple):
+    """How bold the model is. `temperature` 0 takes the likeliest token; `top_p`: of the likeliest, so much together.
+
+    `strain`: how much a rule may bend an answer: the logarithm of how many times likelier the likeliest token may be
+    than the likeliest that is allowed. `returns`: how often an answer that is bent more goes back to the end of a
+    sentence before it is given up.
+    """
+
+    temperature: float = 0.8
+    top_p: float = 0.95
+    strain: float = math.inf
+    returns: int = 0
+
+
+def generate(
+    model: Causal, asks: Sequence[Ask], sampling: Sampling | None = None, rows: int = ROWS
+) -> list[str | None]:
+    """The answers, in order; None for one that came to no end within its length, or was given up.
+
+    Raises InputError where the model computes no numbers: its weights are damaged.
+    """
+    answers: list[str | None] = [None] * len(asks)
+    order = sorted(range(len(asks)), key=lambda number: (len(asks[number].prompt), asks[number].longest))
+    for start in range(0, len(order), rows):
+        begun = [_Answer(number, asks[number], model.context) for number in order[start : start + rows]]
+        for number, tokens in _together(model, [one for one in begun if one.limit > 0], sampling or Sampling()):
+            answers[number] = model.text(tokens)
+    return answers
+
+
+@dataclass
+class _Start:
+    """The end of a sentence, from which an answer can go on otherwise."""
+
+    at: int
+    state: State
+    tries: int = 0
+
+
+@dataclass
+class _Answer:
+    """One answer under way: its place among the asks, and what it has said."""
+
+    number: int
+    ask: Ask
+    context: int
+    said: list[int] = field(default_factory=list)
+    starts: list[_Start] = field(default_factory=list)
+    returns: int = 0
+
+    def __post_init__(self) -> None:
+        self.limit = min(self.ask.longest, self.context - len(self.ask.prompt))
+        self.starts.append(_Start(0, State(frozenset(self.ask.places))))
+
+    @property
+    def last(self) -> int:
+        """The last token that the model has seen of it."""
+        return self.said[-1] if self.said else self.ask.prompt[-1]
+
+    def go_back(self, ending: bool) -> int:
+        """Go back to where it can go on otherwise; returns how many tokens the model must forget.
+
+        An answer that is `ending` with a placeholder unsaid goes back to where it passed that one by.
+        """
+        if ending:
+            self._to_what_was_passed_by()
+        start = self.starts[-1]
+        while len(self.starts) > 1 and (start.at == len(self.said) or start.tries >= _TRIES):
+            self.starts.pop()
+            start = self.starts[-1]
+        self.returns += 1
+        start.tries += 1
+        gone = len(self.said) - start.at
+        del self.said[start.at :]
+        return gone + 1  # its last token is given to the model once more
+
+    def _to_what_was_passed_by(self) -> None:
+        """Drop the ends of sentences behind the one after which something was said that the brief has later."""
+        left = self.starts[-1].state.left
+        first = next((place for place, name in enumerate(self.ask.places) if name in left), len(self.ask.places))
+        later = frozenset(self.ask.places[first:]) - left
+        while len(self.starts) > 1 and later - self.starts[-1].state.left:
+            self.starts.pop()
+
+
+def _together(model: Causal, rows: list[_Answer], sampling: Sampling) -> Iterator[tuple[int, list[int]]]:
+    """The answers of one batch that come to an end: number, and tokens without the end."""
+    if not rows:
+        return
+    end = model.vocabulary.end
+    rules = Rules(model.vocabulary, [frozenset(row.ask.places) for row in rows], [row.ask.figures for row in rows])
+    batch, logits = model.begin([row.ask.prompt for row in rows], max(row.limit for row in rows))
+    while True:
+        best = logits.argmax(axis=1)
+        wanted = logits[np.arange(len(rows)), best]
+        draws = np.fromiter((row.ask.chance.random() for row in rows), dtype=np.float64, count=len(rows))
+        tokens = drawn(logits, rules.forbidden, draws, sampling)
+        bent = (tokens == _NOTHING) | (wanted - logits.max(axis=1) > sampling.strain)
+        staying, gone = np.ones(len(rows), dtype=bool), np.zeros(len(rows), dtype=np.int64)
+        for place, (row, token) in enumerate(zip(rows, tokens.tolist(), strict=True)):
+            if bent[place]:
+                staying[place] = row.returns < sampling.returns
+                if staying[place]:
+                    gone[place], tokens[place] = row.go_back(best[place] == end), row.last
+            elif token == end:
+                staying[place] = False
+                yield row.number, row.said
+            else:
+                row.said.append(token)
+                staying[place] = len(row.said) < row.limit
+        if not staying.all():
+            kept = _closed_up(staying)
+            if not len(kept):
+                return
+            rows, tokens, gone = [rows[place] for place in kept.tolist()], tokens[kept], gone[kept]
+            batch.keep(kept)
+            rules.keep(kept)
+        if gone.any():
+            batch.forget(gone)
+        ends = rules.after(tokens, gone == 0)
+        for place in np.flatnonzero(gone).tolist():
+            start = rows[place].starts[-1]
+            rules.go_back(place, start.state, first=not start.at)
+        if sampling.returns:
+            for place in np.flatnonzero(ends & (gone == 0)).tolist():
+                rows[place].starts.append(_Start(len(rows[place].said), rules.state(place)))
+        logits = batch.step(tokens)
+
+
+def _closed_up(staying: Bools) -> Ints:
+    """The rows that stay, the last of them moved into the gaps, so that few have to be copied."""
+    rows = np.flatnonzero(staying)
+    order = np.arange(len(rows))
+    gaps = np.flatnonzero(~staying[: len(rows)])
+    order[gaps] = rows[rows >= len(rows)]
+    return order
+
+
+def drawn(logits: Floats, forbidden: Bools, draws: NDArray[np.float64], sampling: Sampling) -> Ints:
+    """One token a row, -1 where none is allowed. `draws`: a random number in [0, 1) a row. Changes `logits`."""
+    np.copyto(logits, -np.inf, where=forbidden)
+    best = logits.argmax(axis=1)
+    highest = logits[np.arange(len(best)), best]
+    if np.isnan(highest).any():
+        raise InputError("the language model computes no numbers: its weights are damaged, use another model")
+    tokens = best
+    if sampling.temperature > 0:
+        width = min(_LIKELIEST, logits.shape[1])
+        likely = np.argpartition(logits, logits.shape[1] - width, axis=1)[:, -width:]
+        likely.sort(axis=1)  # so that equals stand in the same order on every machine
+        values = np.take_along_axis(logits, likely, axis=1).astype(np.float64)
+        order = np.argsort(-values, axis=1, kind="stable")
+        values = np.take_along_axis(values, order, axis=1)
+        with np.errstate(invalid="ignore"):  # a row without any: nothing less nothing
+            weights = np.exp((values - values[:, :1]) / sampling.temperature)
+        sums = np.cumsum(weights, axis=1)
+        count = ((sums - weights) < sampling.top_p * sums[:, -1:]).sum(axis=1).clip(1)
+        aim = draws * sums[np.arange(len(best)), count - 1]
+        place = np.minimum((sums <= aim[:, None]).sum(axis=1), count - 1)
+        tokens = likely[np.arange(len(best)), order[np.arange(len(best)), place]]
+    return np.where(np.isneginf(highest), _NOTHING, tokens)
