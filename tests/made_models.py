@@ -15,9 +15,11 @@ from made_letters import written
 from fhirsynth.letters.facts import Stay
 from fhirsynth.letters.lm.brief import Brief
 from fhirsynth.letters.lm.corpus import briefs
-from fhirsynth.letters.lm.decoding import Floats, Ints
+from fhirsynth.letters.lm.decoding import Floats
+from fhirsynth.letters.lm.maker import APART
 from fhirsynth.letters.lm.onnx_model import own_vocabulary
 from fhirsynth.letters.lm.tokens import Tokens, learn
+from fhirsynth.letters.lm.rules import Ints
 from fhirsynth.letters.lm.vocabulary import Vocabulary
 from fhirsynth.letters.phrases import VOICES
 from fhirsynth.letters.writing import voice_of
@@ -148,8 +150,13 @@ def either(*models: Told) -> Told:
 
 
 def phrasebook_answers(seed: int = 1) -> dict[str, str]:
-    """What the phrasebook says for the briefs of these stays, each in its own voice."""
-    return {asked.prompt: text for stay in stays() for asked, text in briefs(stay, voice_of(stay, seed), seed)}
+    """What the phrasebook says for the briefs of these stays, each in its own voice; those of later drafts too."""
+    return {
+        asked.prompt: text
+        for attempt in (2, 1, 0)
+        for stay in stays()
+        for asked, text in briefs(stay, voice_of(stay, seed), seed + attempt * APART)
+    }
 
 
 def write_model(folder: Path, seed: int = 0, vocabulary_size: int = 0) -> Path:

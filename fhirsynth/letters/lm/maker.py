@@ -1,8 +1,9 @@
 """Letters whose prose a language model writes, section by section; every draft is read back before it is used.
 
 Of each stay the facts of a section are chosen as the phrasebook chooses them, and go to the model as a brief. A draft
-in which the reader finds something wrong is written again, cooler; after the last one the phrasebook writes that
-section. Where a whole letter does not pass, it is written by the phrasebook.
+that does not come to its end, or in which the reader finds something wrong, is written again, cooler and from another
+choice of facts; after the last one the phrasebook writes that section. Where a whole letter does not pass, it is
+written by the phrasebook.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ DRAFTS = (Sampling(0.8, 0.95, 3.0, 40), Sampling(0.7, 0.95, 3.0, 40), Sampling(0
 _LENGTH, _A_PLACE = 96, 12
 #: Sections in whose words figures may stand (when to call 999).
 _FIGURES = frozenset({"information"})
-#: Drafts of a section by the phrasebook, and how far apart their seeds are.
-_BY_HAND, _APART = 4, 1_000_003
+#: Drafts of a section by the phrasebook, and how far apart the seeds are of one draft and the next.
+_BY_HAND, APART = 4, 1_000_003
 #: What is counted, in the order of a draft's life.
 COUNTED = (
     *("sections", "drafts", "rejected", "first_draft", "after_retries", "fallback", "unbriefed", "letters_fallback"),
@@ -81,7 +82,7 @@ class ModelMaker:
             counted[name] += 0
         planned = [(stay, plan(stay), manner.voice or voice_of(stay, manner.seed)) for stay in stays]
         tasks = {
-            (number, section.heading.key): self._task(stay, section, voice, manner.seed)
+            (number, section.heading.key): _Task(stay, section, voice, self._brief(stay, section, voice, manner.seed))
             for number, (stay, sections, voice) in enumerate(planned)
             for section in sections
             if section.heading.kind == "narrative"
@@ -104,16 +105,20 @@ class ModelMaker:
             letters.append(sound(stay, manner, "gp", counted) if wrong else letter)
         return letters
 
-    def _task(self, stay: Stay, planned: Planned, voice: str, seed: int) -> _Task:
+    def _brief(self, stay: Stay, planned: Planned, voice: str, seed: int) -> Brief | None:
+        """The brief of a section with facts chosen by a seed, None where there is none that the model can read."""
         made = brief(stay, planned, voice, PhrasebookWriter(phrasebook(), voice).outline(stay, planned, seed))
-        asked = made[0] if made is not None and self.model.vocabulary.can_say(made[0].places) else None
-        return _Task(stay, planned, voice, asked)
+        return made[0] if made is not None and self.model.vocabulary.can_say(made[0].places) else None
 
     def _write(self, tasks: Sequence[_Task], seed: int, counted: Counter[str]) -> None:
         """Let the model write what it can, draft after draft."""
         left = [task for task in tasks if task.brief is not None]
         counted["sections"] += len(left)
         for attempt, sampling in enumerate(self.drafts):
+            if attempt:
+                for task in left:
+                    other = self._brief(task.stay, task.planned, task.voice, seed + attempt * APART)
+                    task.brief = other or task.brief
             answers = generate(self.model, [self._ask(task, seed, attempt) for task in left], sampling, self.rows)
             for task, answer in zip(left, answers, strict=True):
                 task.made = _read_back(task, answer)
@@ -182,7 +187,7 @@ def _sound_section(task: _Task, writer: PhrasebookWriter, seed: int, counted: Co
     for attempt in range(1, _BY_HAND):
         if not check_section(task.stay, section.key, section.text):
             break
-        section = writer.section(task.stay, task.planned, seed + attempt * _APART)
+        section = writer.section(task.stay, task.planned, seed + attempt * APART)
     counted["unbriefed"] += task.brief is None and bool(section.text)
     return section
 
