@@ -18,8 +18,8 @@ from fhirsynth.letters.lm.corpus import briefs
 from fhirsynth.letters.lm.decoding import Floats
 from fhirsynth.letters.lm.maker import APART
 from fhirsynth.letters.lm.onnx_model import own_vocabulary
-from fhirsynth.letters.lm.tokens import Tokens, learn
 from fhirsynth.letters.lm.rules import Ints
+from fhirsynth.letters.lm.tokens import Tokens, learn
 from fhirsynth.letters.lm.vocabulary import Vocabulary
 from fhirsynth.letters.phrases import VOICES
 from fhirsynth.letters.writing import voice_of

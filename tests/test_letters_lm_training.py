@@ -120,7 +120,9 @@ def test_tokens_give_back_every_text(corpus: list[Sample], tmp_path: Path) -> No
         numbers = again.answer(sample.text)
         assert numbers[-1] == again.end
         assert again.text(numbers) == sample.text
-        assert "".join(again.vocabulary[number] for number in numbers[:-1]).replace("<paragraph>", "\n\n") == sample.text
+        assert (
+            "".join(again.vocabulary[number] for number in numbers[:-1]).replace("<paragraph>", "\n\n") == sample.text
+        )
     prompt = again.prompt(f"{corpus[0].brief} <never-seen>")
     assert prompt == again.prompt(corpus[0].brief)
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
-from fhirsynth.letters.check import check_letter
+from fhirsynth.letters.check import check_letter, check_section
 from fhirsynth.letters.facts import Stay
 from fhirsynth.letters.layers import abbreviate, misspell
 from fhirsynth.letters.letter import Letter
@@ -44,7 +44,7 @@ class Manner(NamedTuple):
 
 
 class Made(NamedTuple):
-    """What was written about one stay: to the GP (or at the level asked for), and to the patient; None where nothing."""
+    """What was written about one stay, to the GP (or at the level asked for) and to the patient; None where nothing."""
 
     stay: Stay
     letter: Letter | None
@@ -85,14 +85,18 @@ def maker(manner: Manner) -> Maker:
 
 
 def make(stays: Sequence[Stay], manner: Manner, by: Maker) -> tuple[list[Made], Counter[str]]:
-    """The letters about these stays, and counts: letters, to_patient, drafts, rejected, withheld and the writer's own."""
+    """The letters about these stays, and what was counted.
+
+    Counts: letters, to_patient, drafts, rejected, withheld, and those of the writer.
+    """
     counted: Counter[str] = Counter(letters=0, to_patient=0, drafts=0, rejected=0, withheld=0)
     if manner.level == "letter":
         letters = by.letters(stays, manner, counted)
     else:
         from fhirsynth.letters.levels import at_level
 
-        letters = [at_level(stay, manner.level, manner.seed, manner.voice) for stay in stays]
+        notes = (at_level(stay, manner.level, manner.seed, manner.voice) for stay in stays)
+        letters = [_passed(note, counted) for note in notes]
     made = []
     for stay, letter in zip(stays, letters, strict=True):
         plain = sound(stay, manner, "patient", counted) if manner.to_patient and manner.level == "letter" else None
@@ -117,6 +121,18 @@ def sound(stay: Stay, manner: Manner, kind: Kind, counted: Counter[str]) -> Lett
         counted["rejected"] += 1
     counted["withheld"] += 1
     return None
+
+
+def _passed(note: Letter | None, counted: Counter[str]) -> Letter | None:
+    """A note or a bag of words, if the reader finds nothing wrong in its sections."""
+    if note is None:
+        return None
+    counted["drafts"] += 1
+    if any(check_section(note.stay, section.key, section.text) for section in note.sections):
+        counted["rejected"] += 1
+        counted["withheld"] += 1
+        return None
+    return note
 
 
 def _worn(letter: Letter | None, manner: Manner) -> Letter | None:

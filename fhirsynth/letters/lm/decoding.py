@@ -191,7 +191,7 @@ def _together(model: Causal, rows: list[_Answer], sampling: Sampling) -> Iterato
         staying, gone = np.ones(len(rows), dtype=bool), np.zeros(len(rows), dtype=np.int64)
         for place, (row, token) in enumerate(zip(rows, tokens.tolist(), strict=True)):
             if bent[place]:
-                staying[place] = row.returns < sampling.returns
+                staying[place] = bool(row.said) and row.returns < sampling.returns
                 if staying[place]:
                     gone[place], tokens[place] = row.go_back(best[place] == end), row.last
             elif token == end:

@@ -148,6 +148,11 @@ def load(model: str | None = None, device: str = "cpu", threads: int = 1) -> Mod
     if device not in ("cpu", "cuda"):
         raise InputError(f"no device is called {device!r}: use cpu or cuda")
     folder = shipped() if model is None else Path(model).expanduser()
+    if model is None and not folder.exists():
+        raise InputError(
+            "no language model came with this package: name one with --model, such as `fhirsynth letters train` makes, "
+            "or let --writer phrasebook write"
+        )
     if device == "cpu" and (model is None or (folder / MODEL).exists()):
         return ModelMaker(OnnxModel(folder, threads))
     from fhirsynth.letters.lm.torch_model import TorchModel

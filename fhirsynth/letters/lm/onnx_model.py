@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhirsynth.errors import InputError
-from fhirsynth.letters.lm.decoding import Floats, Ints
+from fhirsynth.letters.lm.decoding import Floats
+from fhirsynth.letters.lm.rules import Ints
 from fhirsynth.letters.lm.tokens import Tokens, card
 from fhirsynth.letters.lm.vocabulary import Vocabulary
 

@@ -20,8 +20,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from fhirsynth.errors import InputError
-from fhirsynth.letters.lm.decoding import Floats, Ints
+from fhirsynth.letters.lm.decoding import Floats
 from fhirsynth.letters.lm.onnx_model import own_vocabulary
+from fhirsynth.letters.lm.rules import Ints
 from fhirsynth.letters.lm.tokens import Tokens, card
 from fhirsynth.letters.lm.vocabulary import Vocabulary, foreign_surfaces
 
