@@ -50,19 +50,19 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_help_is_quick_and_says_how_it_ends() -> None:
-    seconds = []
-    for _ in range(3):
-        began = time.perf_counter()
-        done = subprocess.run([*FHIRSYNTH, "--help"], capture_output=True, text=True, check=True)
-        seconds.append(time.perf_counter() - began)
+    """How quick it is follows from how much it loads (160 modules: 0.1 s), and a busy clock cannot tell."""
+    done = subprocess.run([*FHIRSYNTH, "--help"], capture_output=True, text=True, check=True)
     assert "130 interrupted" in done.stdout
-    assert min(seconds) < 0.3
+    code = "import sys; from fhirsynth.cli.app import main\ntry: main(['--help'])\nfinally: print(len(sys.modules))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert int(ended.stdout.splitlines()[-1]) < 250
 
 
 def test_help_loads_nothing_heavy() -> None:
     code = "import sys, fhirsynth.cli.app; print(*sys.modules)"
     loaded = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split())
-    assert not loaded & {"numpy", "pandas", "pgmpy", "pyarrow", "pydantic", "faker", "fhir", "orjson"}
+    heavy = {"numpy", "pandas", "pgmpy", "pyarrow", "pydantic", "faker", "fhir", "orjson", "torch", "transformers"}
+    assert not loaded & (heavy | {"onnxruntime", "tokenizers", "typst", "spacy"})
 
 
 def test_version(run) -> None:  # type: ignore[no-untyped-def]
