@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -41,6 +40,7 @@ def train(
     Needs pip install 'fhirsynth[train]'. The model is in OUT/model, an ordinary folder of transformers that
     `fhirsynth letters --writer lm --model OUT/model` takes. A run that was stopped goes on with --resume.
     """
+    from fhirsynth.cli.running import Bar
     from fhirsynth.errors import InputError, InterruptedRunError
     from fhirsynth.letters.lm.training import Plan
     from fhirsynth.letters.lm.training import train as run
@@ -60,39 +60,13 @@ def train(
     plan = Plan(seed, people, times, steps, batch, peak, layers or (20 if base else 6), base=base, rank=rank)
     typer.echo(f"making the corpus from the stays of {people:,} people, then {steps:,} steps", err=True)
     try:
-        with _Bar(steps) as bar:
-            model = run(out, plan, some, device=device, threads=threads, resume=resume, every=every, report=bar.show)
+        with Bar(what="training") as bar:
+
+            def report(at: Progress) -> None:
+                words = f"loss {at.loss:.3f}, held out {at.held_out:.3f}, {at.tokens_a_second:,.0f} tokens a second"
+                bar.steps(at.step, at.steps, words)
+
+            model = run(out, plan, some, device=device, threads=threads, resume=resume, every=every, report=report)
     except KeyboardInterrupt:
         raise InterruptedRunError(f"interrupted; --resume goes on from the last checkpoint in {out}") from None
     typer.echo(f"the model is in {model}")
-
-
-class _Bar:
-    """Steps done and loss: a bar on a terminal, else a line now and then."""
-
-    def __init__(self, steps: int) -> None:
-        self._progress: Any = None
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._task = self._progress.add_task("training", total=steps)
-
-    def __enter__(self) -> _Bar:
-        if self._progress:
-            self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._progress:
-            self._progress.stop()
-
-    def show(self, at: Progress) -> None:
-        """Say how far it is."""
-        words = f"loss {at.loss:.3f}, held out {at.held_out:.3f}, {at.tokens_a_second:,.0f} tokens a second"
-        if self._progress:
-            self._progress.update(self._task, completed=at.step, description=words)
-        else:
-            typer.echo(f"step {at.step} of {at.steps}: {words}", err=True)

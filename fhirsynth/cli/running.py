@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 class Bar:
     """A progress bar on standard error, where that is a terminal: people, and letters where there are any."""
 
-    def __init__(self, *, quiet: bool, letters: bool) -> None:
+    def __init__(self, *, quiet: bool = False, letters: bool = False, what: str = "people") -> None:
         self._progress: Any = None
         if not quiet and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-            columns = [TextColumn("people"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+            columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
             if letters:
                 columns.append(TextColumn("{task.fields[letters]:,} letters"))
             self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._task = self._progress.add_task("people", total=None, letters=0)
+            self._task = self._progress.add_task(what, total=None, letters=0)
 
     def __enter__(self) -> Bar:
         if self._progress:
@@ -33,6 +33,13 @@ class Bar:
     def __exit__(self, *_: object) -> None:
         if self._progress:
             self._progress.stop()
+
+    def steps(self, done: int, of: int, words: str) -> None:
+        """So many steps are finished: on the bar, or on a line of their own where there is none."""
+        if self._progress:
+            self._progress.update(self._task, completed=done, total=of, description=words)
+        else:
+            print(f"step {done} of {of}: {words}", file=sys.stderr)
 
     def people(self, done: int, of: int) -> None:
         """So many people are finished."""

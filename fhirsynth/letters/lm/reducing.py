@@ -18,13 +18,29 @@ _LAST = 3
 _WORD = re.compile(r"[A-Za-z]+")
 
 
+def llama(tokens: Tokens, **shape: Any) -> Any:
+    """A Llama of random numbers for these tokens; `shape` as transformers' LlamaConfig takes it."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=-(-len(tokens) // 16) * 16,  # a round number of rows is quicker
+        tie_word_embeddings=True,
+        bos_token_id=tokens.begin,
+        eos_token_id=tokens.end,
+        pad_token_id=tokens.pad,
+        **shape,
+    )
+    model = LlamaForCausalLM(config)
+    model.set_attn_implementation("eager")  # for short sequences the quickest on a processor
+    return model
+
+
 def reduced(base: str, layers: int, context: int, briefs: Iterable[str], texts: Iterable[str]) -> tuple[Tokens, Any]:
     """A Llama with the first and last of a base model's layers, and the tokens that these briefs and texts need.
 
     `base`: a folder, a name on the hub, or a .gguf file. Raises InputError where it cannot be read or is no Llama.
     """
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
 
     description, model = _read(base)
     large = model.config
@@ -33,8 +49,9 @@ def reduced(base: str, layers: int, context: int, briefs: Iterable[str], texts: 
     if not _LAST < layers <= large.num_hidden_layers:
         raise InputError(f"{base} has {large.num_hidden_layers} layers; between {_LAST + 1} and so many can be kept")
     tokens, origin = narrowed(description, briefs, texts)
-    config = LlamaConfig(
-        vocab_size=-(-len(tokens) // 16) * 16,
+    small = llama(
+        tokens,
+        max_position_embeddings=context,
         hidden_size=large.hidden_size,
         intermediate_size=large.intermediate_size,
         num_hidden_layers=layers,
@@ -42,13 +59,7 @@ def reduced(base: str, layers: int, context: int, briefs: Iterable[str], texts: 
         num_key_value_heads=large.num_key_value_heads,
         rms_norm_eps=large.rms_norm_eps,
         rope_parameters=large.rope_parameters,
-        max_position_embeddings=context,
-        tie_word_embeddings=True,
-        bos_token_id=tokens.begin,
-        eos_token_id=tokens.end,
-        pad_token_id=tokens.pad,
     )
-    small = LlamaForCausalLM(config)
     kept = [*range(layers - _LAST), *range(large.num_hidden_layers - _LAST, large.num_hidden_layers)]
     whole = model.state_dict()
     with torch.no_grad():

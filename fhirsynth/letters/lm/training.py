@@ -24,6 +24,7 @@ from fhirsynth.letters.facts import Stay
 from fhirsynth.letters.lm import corpus
 from fhirsynth.letters.lm.brief import BY_BOOK, BY_HAND
 from fhirsynth.letters.lm.corpus import Sample
+from fhirsynth.letters.lm.reducing import llama, reduced
 from fhirsynth.letters.lm.tokens import Tokens, learn
 
 CORPUS, HELD_OUT, STATE, CARD = "corpus.jsonl", "held-out.jsonl", "checkpoint.pt", "fhirsynth.json"
@@ -195,35 +196,23 @@ class _Run:
     # ---- the model
 
     def _own(self) -> tuple[Codec, Any]:
-        from transformers import LlamaConfig, LlamaForCausalLM
-
         tokens = learn((sample.brief for sample in self.samples), (sample.text for sample in self.samples))
         tokens.save(self.out)
         plan = self.plan
-        config = LlamaConfig(
-            vocab_size=-(-len(tokens) // 16) * 16,
+        return tokens, llama(
+            tokens,
+            max_position_embeddings=CONTEXT,
             hidden_size=plan.width,
             intermediate_size=plan.hidden,
             num_hidden_layers=plan.layers,
             num_attention_heads=plan.heads,
             num_key_value_heads=plan.shared_heads,
-            max_position_embeddings=CONTEXT,
-            tie_word_embeddings=True,
-            bos_token_id=tokens.begin,
-            eos_token_id=tokens.end,
-            pad_token_id=tokens.pad,
         )
-        model = LlamaForCausalLM(config)
-        model.set_attn_implementation("eager")  # for short sequences the quickest on a processor
-        return tokens, model
 
     def _reduced(self, base: str) -> tuple[Codec, Any]:
-        from fhirsynth.letters.lm.reducing import reduced
-
         texts = [sample.text for sample in (*self.samples, *self.exemplars)]
         tokens, model = reduced(base, self.plan.layers, CONTEXT, (sample.brief for sample in self.samples), texts)
         tokens.save(self.out)
-        model.set_attn_implementation("eager")
         return tokens, model
 
     def _adapted(self, base: str) -> tuple[Codec, Any]:
