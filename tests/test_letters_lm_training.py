@@ -190,3 +190,47 @@ def test_wrong_input(tmp_path: Path) -> None:
         read(tmp_path / "lines.jsonl")
     result = CliRunner().invoke(app, ["letters", "train", str(tmp_path / "new"), "--device", "cuda", "--steps", "1"])
     assert result.exit_code != 0
+
+
+def _base(folder: Path, texts: list[str]) -> Path:
+    """A small Llama with a byte-level BPE tokenizer, as others make them."""
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    bpe = ByteLevelBPETokenizer()
+    bpe.train_from_iterator(texts, vocab_size=900, special_tokens=["<|end|>"], show_progress=False)
+    bpe.save(str(folder / "bpe.json"))
+    PreTrainedTokenizerFast(tokenizer_file=str(folder / "bpe.json"), eos_token="<|end|>").save_pretrained(folder)
+    shape = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_key_value_heads": 1}
+    LlamaForCausalLM(
+        LlamaConfig(vocab_size=900, num_hidden_layers=6, tie_word_embeddings=True, **shape)
+    ).save_pretrained(folder)
+    return folder
+
+
+def test_a_larger_model_made_small_keeps_its_layers_and_words(corpus: list[Sample], tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoTokenizer, LlamaForCausalLM
+
+    from fhirsynth.letters.lm.reducing import reduced
+
+    plain = [re.sub(r"[\[{][^\]}]*[\]}]", "", sample.text) for sample in corpus]
+    base = _base(tmp_path, [*plain, "quite other words, which no letter has: zebra, quixotic"] * 2)
+    few = corpus[:60]
+    tokens, small = reduced(str(base), 5, 128, (sample.brief for sample in corpus), [sample.text for sample in few])
+    whole, spelt = LlamaForCausalLM.from_pretrained(base), AutoTokenizer.from_pretrained(base)
+    for mine, theirs in enumerate((0, 1, 3, 4, 5)):  # the third is cut: the last three are kept
+        for name, weight in small.model.layers[mine].state_dict().items():
+            assert torch.equal(weight, whole.model.layers[theirs].state_dict()[name])
+    for sample in few:
+        numbers = tokens.answer(sample.text)
+        assert tokens.text(numbers) == sample.text
+    words = max(re.split(r"\{[^}]*\}|\[[^\]]*\]|\n\n", few[0].text), key=len)
+    numbers = tokens.answer(words)[:-1]
+    assert [tokens.vocabulary[n] for n in numbers] == [spelt.decode([n]) for n in spelt.encode(words)]
+    rows, before = small.get_input_embeddings().weight, whole.get_input_embeddings().weight
+    assert torch.equal(rows[numbers[0]], before[spelt.encode(words)[0]])
+    with pytest.raises(InputError, match="6 layers"):
+        reduced(str(base), 7, 128, [], [])
+    with pytest.raises(InputError, match="cannot be read"):
+        reduced(str(tmp_path / "nothing"), 4, 128, [], [])
