@@ -30,8 +30,7 @@ from fhirsynth.letters.facts import Stay
 from fhirsynth.letters.letter import Letter, Section, as_text
 from fhirsynth.letters.making import Manner, make, maker
 from fhirsynth.letters.phrases import load
-from fhirsynth.run import shard
-from fhirsynth.run.letters import stays as stays_of
+from fhirsynth.run.letters import all_stays
 from fhirsynth.spec import Spec
 
 NARRATIVE = ("clinical-summary", "social", "plan", "information")
@@ -46,9 +45,7 @@ _SENTENCE = re.compile(r"(?<=[.?!])\s+(?=[A-Z{\[])")
 
 def some_stays(wanted: int, seed: int) -> list[Stay]:
     """So many stays, from as many people as it takes."""
-    spec = Spec(n=100_000, seed=seed)
-    everyone = (pair for number in range(spec.shards) for pair in shard.make(spec, number).record.by_person())
-    return [told.stay for told in islice(stays_of(spec, everyone), wanted)]
+    return [told.stay for told in islice(all_stays(Spec(n=100_000, seed=seed)), wanted)]
 
 
 def prose(letter: Letter) -> list[Section]:

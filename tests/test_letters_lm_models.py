@@ -349,6 +349,9 @@ def test_a_folder_without_its_parts(exported: dict[int, Path], tmp_path: Path, m
     (copied / "tokenizer.json").unlink()
     assert "holds no tokenizer.json" in refused(copied)
     monkeypatch.setattr(maker, "shipped", lambda: tmp_path / "nowhere")
+    with pytest.raises(InputError, match="no language model came with this package: name one with --model"):
+        maker.load(None)
+    (tmp_path / "nowhere").mkdir()
     with pytest.raises(InputError, match=r"there is no .*nowhere.model\.onnx"):
         maker.load(None)
     too_many = Path(shutil.copytree(exported[8], tmp_path / "others"))

@@ -24,17 +24,14 @@ from fhirsynth.letters.lm.training import Plan, train
 from fhirsynth.letters.phrases import GRAMMAR, VOICES, load
 from fhirsynth.letters.plan import plan
 from fhirsynth.letters.writing import PhrasebookWriter, voice_of
-from fhirsynth.run import shard
-from fhirsynth.run.letters import stays as stays_of
+from fhirsynth.run.letters import all_stays
 from fhirsynth.spec import Spec
 
 SMALL = Plan(people=8, times=1, steps=6, batch=600, layers=1, width=32, heads=2, shared_heads=1, hidden=64)
 
 
 def some(people: int, seed: int) -> Iterator[Stay]:
-    spec = Spec(n=people, seed=seed)
-    for told in stays_of(spec, shard.make(spec, 0).record.by_person()):
-        yield told.stay
+    return (told.stay for told in all_stays(Spec(n=people, seed=seed)))
 
 
 @pytest.fixture(scope="module")

@@ -44,15 +44,11 @@ def train(
     from fhirsynth.errors import InputError, InterruptedRunError
     from fhirsynth.letters.lm.training import Plan
     from fhirsynth.letters.lm.training import train as run
-    from fhirsynth.run import shard
-    from fhirsynth.run.letters import stays
+    from fhirsynth.run.letters import all_stays
     from fhirsynth.spec import Spec
 
     def some(people: int, seed: int) -> Iterator[Stay]:
-        spec = Spec(n=people, seed=seed)
-        for number in range(spec.shards):
-            for told in stays(spec, shard.make(spec, number).record.by_person()):
-                yield told.stay
+        return (told.stay for told in all_stays(Spec(n=people, seed=seed)))
 
     if rank and not base:
         raise InputError("--rank: an adapter needs a model to be put on; name it with --base")

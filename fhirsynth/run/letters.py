@@ -80,6 +80,12 @@ def stays(spec: Spec, people: Iterable[tuple[Person, Rows]], most_a_person: int 
             yield Told(person, encounters[stay.encounter_id], stay)
 
 
+def all_stays(spec: Spec) -> Iterator[Told]:
+    """The hospital stays of a whole population, shard by shard; memory does not grow with their number."""
+    for number in range(spec.shards):
+        yield from stays(spec, shard.make(spec, number).record.by_person())
+
+
 def count_stays(spec: Spec, number: int, most_a_person: int | None) -> int:
     """How many stays of a shard could have a letter, without looking into them."""
     found = Counter(row.person_id for row in shard.make(spec, number).record["encounter"] if row.kind in STAYS)

@@ -67,11 +67,6 @@ class Brief:
         """What the model reads to write as the exemplars are written."""
         return f"{BY_HAND} {self.line}"
 
-    @property
-    def plain_prompt(self) -> str:
-        """What the model reads to write as the phrasebook does: plainer, and surer to be sound."""
-        return f"{BY_BOOK} {self.line}"
-
 
 def brief(stay: Stay, planned: Planned, voice: str, outline: Outline) -> tuple[Brief, str] | None:
     """The brief of an outline, and the text that the phrasebook makes of it, with placeholders.

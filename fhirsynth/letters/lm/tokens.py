@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from fhirsynth.errors import InputError
 from fhirsynth.letters.lm.brief import BY_BOOK, BY_HAND, MOST, NAME
@@ -25,6 +25,17 @@ _ITEM = re.compile(r"\{[^{}]*\}|\[[^\[\]]*\]|<[^<>]*>")
 _BEFORE_BREAK = re.compile(r"\s*\n\n\s*")
 #: No gap before these when tokens are joined: the space is part of the word that follows.
 _SPLIT = r" ?[A-Za-z]+|\d| ?[^\sA-Za-z\d]+|\s+"
+
+
+class Codec(Protocol):
+    """Briefs and answers as a model's tokens."""
+
+    pad: int
+    end: int
+
+    def prompt(self, brief: str) -> list[int]: ...
+    def answer(self, text: str) -> list[int]: ...
+    def text(self, numbers: Sequence[int]) -> str: ...
 
 
 class Tokens:

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -38,17 +38,6 @@ _PATIENCE = 10
 _NEEDS = "this needs torch, transformers and peft: pip install 'fhirsynth[train]'"
 
 _log = logging.getLogger(__name__)
-
-
-class Codec(Protocol):
-    """Briefs and answers as a model's tokens."""
-
-    pad: int
-    end: int
-
-    def prompt(self, brief: str) -> list[int]: ...
-    def answer(self, text: str) -> list[int]: ...
-    def text(self, numbers: Sequence[int]) -> str: ...
 
 
 class Foreign:
@@ -197,7 +186,7 @@ def pretrained(name: str, device: str = "cpu") -> tuple[Tokens | Foreign, Any]:
 
     Raises InputError for what is missing or damaged, and for a device that is not there.
     """
-    _on(device)
+    use(device)
     folder = Path(name).expanduser()
     if folder.is_dir():
         adapter = folder / "adapter_config.json"
@@ -215,7 +204,8 @@ def pretrained(name: str, device: str = "cpu") -> tuple[Tokens | Foreign, Any]:
         return codec, model.to(device)
 
 
-def _on(device: str) -> None:
+def use(device: str) -> None:
+    """Make torch ready for a device. Raises InputError where the extra or the device is not there."""
     if device not in DEVICES:
         raise InputError(f"no device is called {device!r}: use one of {', '.join(DEVICES)}")
     try:

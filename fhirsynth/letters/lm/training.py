@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from fhirsynth import __version__
 from fhirsynth.errors import InputError, OutputError
@@ -25,7 +25,8 @@ from fhirsynth.letters.lm import corpus
 from fhirsynth.letters.lm.brief import BY_BOOK, BY_HAND
 from fhirsynth.letters.lm.corpus import Sample
 from fhirsynth.letters.lm.reducing import llama, reduced
-from fhirsynth.letters.lm.tokens import Tokens, learn
+from fhirsynth.letters.lm.tokens import Codec, Tokens, learn
+from fhirsynth.letters.lm.torch_model import pretrained, use
 
 CORPUS, HELD_OUT, STATE, CARD = "corpus.jsonl", "held-out.jsonl", "checkpoint.pt", "fhirsynth.json"
 #: Longest sequence that the model reads, in tokens; longer samples are left out of training.
@@ -73,15 +74,6 @@ def _length(pair: _Pair) -> int:
     return len(pair[0]) + len(pair[1])
 
 
-class Codec(Protocol):
-    """Briefs and answers as the model's tokens."""
-
-    pad: int
-
-    def prompt(self, brief: str) -> list[int]: ...
-    def answer(self, text: str) -> list[int]: ...
-
-
 class Progress(NamedTuple):
     """How far a run is: `loss` is the mean of the steps since the last report, `held_out` the last one measured."""
 
@@ -106,12 +98,10 @@ def train(
     """Train a model into the folder `out`; a checkpoint is kept every `every` steps.
 
     `stays` gives the hospital stays of so many people by their number and a seed.
-
     Raises InputError where torch is missing, the folder holds something else, or what is resumed was begun otherwise.
     """
     torch = _torch()
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: torch finds no CUDA device here; use --device cpu")
+    use(device)
     if threads:
         torch.set_num_threads(threads)
     try:
@@ -138,11 +128,9 @@ def make_corpus(out: Path, plan: Plan, stays: Stays) -> None:
 def _torch() -> Any:
     try:
         import torch
-        import transformers
+        import transformers  # noqa: F401
     except ImportError as error:
         raise InputError("training needs torch and transformers: pip install 'fhirsynth[train]'") from error
-    speaking: Any = transformers.utils.logging
-    speaking.disable_progress_bar()
     return torch
 
 
@@ -217,8 +205,6 @@ class _Run:
 
     def _adapted(self, base: str) -> tuple[Codec, Any]:
         from peft import LoraConfig, get_peft_model
-
-        from fhirsynth.letters.lm.torch_model import pretrained
 
         codec, model = pretrained(base, self.device)
         names = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
