@@ -21,7 +21,8 @@ from fhirsynth.letters.lm import maker
 from fhirsynth.letters.lm.decoding import Ask, Causal, Sampling, generate
 from fhirsynth.letters.lm.exporting import BLOCK, export, quantised, shape, weights
 from fhirsynth.letters.lm.maker import ModelMaker, shipped
-from fhirsynth.letters.lm.onnx_model import MODEL, OnnxModel
+from fhirsynth.letters.lm.onnx_model import MODEL, WEIGHTS, OnnxModel
+from fhirsynth.letters.lm.packing import pack, unpacked
 from fhirsynth.letters.making import Manner
 
 pytest.importorskip("onnx", reason="onnx is not installed")
@@ -47,6 +48,12 @@ def exported(folder: Path) -> dict[int, Path]:
         shutil.copytree(folder, made[bits])
         export(folder, made[bits] / MODEL, bits)
     return made
+
+
+@pytest.fixture(scope="module")
+def packed(folder: Path) -> dict[int, Path]:
+    """The same model as it would be shipped."""
+    return {bits: pack(folder, folder.parent / f"packed-{bits}", bits) for bits in (8, 4)}
 
 
 def sequences(lengths: Sequence[int] = LENGTHS, seed: int = 1) -> list[list[int]]:
@@ -115,6 +122,24 @@ def test_torch_computes_what_onnx_does(folder: Path, exported: dict[int, Path], 
         assert (one.argmax(axis=1) == other.argmax(axis=1)).all()
     for one, other in zip(by_torch, logits_along(model, told, leaving=True), strict=True):
         assert np.abs(one[: len(other)] - other).max() < 1e-4 * np.abs(one).max()
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_what_is_packed_computes_what_was_exported(
+    folder: Path, exported: dict[int, Path], packed: dict[int, Path], bits: int
+) -> None:
+    told = sequences()
+    by_onnx = logits_along(OnnxModel(packed[bits]), told)
+    for one, other in zip(by_onnx, logits_along(OnnxModel(exported[bits]), told), strict=True):
+        assert np.array_equal(one, other)
+    rounded, before = unpacked(packed[bits]), weights(folder)
+    assert rounded.keys() == before.keys()
+    for name, matrix in before.items():
+        # as far off as rounding brings it, the table of the tokens in 8 bits
+        steps = 254 if bits == 8 or "embed" in name else 14
+        assert np.abs(rounded[name] - matrix).max() <= 1.01 * np.abs(matrix).max() / steps
+    by_torch = np.concatenate(logits_along(torch_model(packed[bits]), told))
+    assert np.corrcoef(np.concatenate(by_onnx).ravel(), by_torch.ravel())[0, 1] > 0.999
 
 
 @pytest.mark.parametrize("engine", ["onnx", "torch"])
@@ -207,6 +232,27 @@ def test_the_same_weights_make_the_same_bytes(folder: Path, tmp_path: Path) -> N
     assert len(revisions) == 1
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_packing_makes_the_same_bytes_and_one_revision(
+    folder: Path, packed: dict[int, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = pack(folder, tmp_path / "again")
+    assert {file.name for file in again.iterdir()} == {
+        *("config.json", "fhirsynth.json", "model.onnx", "model.safetensors", "tokenizer.json")
+    }
+    assert all(file.read_bytes() == (packed[8] / file.name).read_bytes() for file in again.iterdir())
+    assert (again / MODEL).stat().st_size < (again / WEIGHTS).stat().st_size / 3
+    by_onnx, by_torch = maker.load(str(again)).identity(), torch_model(again).identity()
+    assert by_onnx["revision"] == by_torch["revision"] != OnnxModel(packed[4]).identity()["revision"]
+    with pytest.raises(InputError, match="again is not empty"):
+        pack(folder, again)
+    with pytest.raises(InputError, match="8 or 4 bits, asked for are 32"):
+        pack(folder, tmp_path / "whole", 32)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        pack(folder, tmp_path / "file" / "below")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["again", "file"]
 
 
 def test_the_identity_names_the_file(exported: dict[int, Path], folder: Path, tmp_path: Path) -> None:
@@ -332,6 +378,20 @@ def test_a_damaged_onnx_file(exported: dict[int, Path], tmp_path: Path) -> None:
         if damaged.startswith(whole[:2000]) and len(damaged) == len(whole):
             continue  # weights that are numbers still cannot be told from others
         assert f"{copied / MODEL}" in refused(copied)
+
+
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+def test_a_damaged_packed_folder(packed: dict[int, Path], tmp_path: Path, engine: str) -> None:
+    copied = Path(shutil.copytree(packed[8], tmp_path / "copied"))
+    if engine == "torch":
+        torch_model(copied)
+        (copied / MODEL).unlink()
+    whole = (copied / WEIGHTS).read_bytes()
+    for damaged in (whole[: len(whole) // 2], b""):
+        (copied / WEIGHTS).write_bytes(damaged)
+        assert "is damaged" in refused(copied)
+    (copied / WEIGHTS).unlink()
+    assert str(copied) in refused(copied)
 
 
 def test_an_onnx_file_of_another_program(exported: dict[int, Path], tmp_path: Path) -> None:
@@ -520,23 +580,38 @@ def default() -> Iterator[Path]:
     yield shipped()
 
 
-def test_the_shipped_files_are_of_one_model(default: Path, tmp_path: Path) -> None:
-    export(default, tmp_path / MODEL, 8)
-    assert (tmp_path / MODEL).read_bytes() == (default / MODEL).read_bytes()
+@pytest.fixture(scope="module")
+def whole(default: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same in a folder of transformers with an ONNX file, both of whole weights."""
+    from safetensors.numpy import save_file
+
+    folder = tmp_path_factory.mktemp("whole")
+    for name in ("config.json", "tokenizer.json"):
+        shutil.copyfile(default / name, folder / name)
+    (folder / "fhirsynth.json").write_text('{"name": "whole"}', encoding="utf-8")
+    save_file(unpacked(default), folder / WEIGHTS, {"format": "pt"})
+    export(folder, folder / MODEL, 32)
+    return folder
 
 
-def test_the_shipped_model_is_as_good_quantised(default: Path, tmp_path: Path) -> None:
-    """It tells the phrasebook's next token as well as the whole model, and as many of its drafts are sound."""
-    copied = Path(shutil.copytree(default, tmp_path / "whole"))
-    export(default, copied / MODEL, 32)
-    whole, rounded = OnnxModel(copied), OnnxModel(default)
+def test_the_shipped_files_are_of_one_model(default: Path, whole: Path, tmp_path: Path) -> None:
+    again = pack(whole, tmp_path / "again")
+    assert (again / MODEL).read_bytes() == (default / MODEL).read_bytes()
+    assert sum(file.stat().st_size for file in default.iterdir()) < 60e6
+    for name, matrix in unpacked(again).items():
+        assert np.allclose(matrix, unpacked(default)[name], rtol=1e-3, atol=1e-6)
+
+
+def test_the_shipped_model_is_as_good_in_integers(default: Path, whole: Path) -> None:
+    """It tells the phrasebook's next token as well as in whole numbers, and as many of its drafts are sound."""
+    exact, rounded = OnnxModel(whole), OnnxModel(default)
     agreeing = [
         (one.argmax(axis=1) == other.argmax(axis=1)).mean()
-        for one, other in zip(read_along(whole), read_along(rounded), strict=True)
+        for one, other in zip(read_along(exact), read_along(rounded), strict=True)
     ]
     assert np.mean(agreeing) > 0.97
     shares = []
-    for model in (whole, rounded):
+    for model in (exact, rounded):
         counted = Counter[str]()
         ModelMaker(model).letters(stays()[:30], Manner(writer="lm"), counted)
         shares.append(counted["first_draft"] / counted["sections"])
@@ -557,11 +632,8 @@ def read_along(model: OnnxModel) -> list[np.ndarray]:
     return found
 
 
-def test_torch_and_onnx_write_the_same_with_the_shipped_model(default: Path, tmp_path: Path) -> None:
-    by_torch = torch_model(default)
-    copied = Path(shutil.copytree(default, tmp_path / "whole"))
-    export(default, copied / MODEL, 32)
-    by_onnx = OnnxModel(copied)
-    answers = [generate(model, asks(model, 12), Sampling(0.0)) for model in (by_torch, by_onnx)]
+def test_torch_and_onnx_write_the_same_with_the_shipped_model(default: Path, whole: Path) -> None:
+    engines = torch_model(default), OnnxModel(whole)
+    answers = [generate(model, asks(model, 12), Sampling(0.0)) for model in engines]
     assert answers[0] == answers[1]
     assert sum(answer is not None for answer in answers[0]) >= 10

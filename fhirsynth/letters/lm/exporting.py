@@ -21,13 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhirsynth.errors import InputError, OutputError
+from fhirsynth.letters.lm.onnx_model import WEIGHTS
 
 if TYPE_CHECKING:
     import onnx
 
 Array = NDArray[Any]
 
-WEIGHTS, MODEL = "model.safetensors", "model.onnx"
 #: Numbers of one row that share a scale; a multiple of 16, and a divisor of the widths.
 BLOCK = 32
 #: Opset of ONNX, and the version of the file's format: old enough for every ONNX Runtime of the last two years.

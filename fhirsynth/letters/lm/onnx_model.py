@@ -21,8 +21,8 @@ from fhirsynth.letters.lm.rules import Ints
 from fhirsynth.letters.lm.tokens import Tokens, card
 from fhirsynth.letters.lm.vocabulary import Vocabulary
 
-#: Name of the file in a model's folder.
-MODEL = "model.onnx"
+#: Names of the files in a model's folder: the graph, and the weights where they are not in it (see `packing`).
+MODEL, WEIGHTS = "model.onnx", "model.safetensors"
 #: Prompts read at once: few enough that what is computed stays in the processor's cache.
 _READ = 8
 
@@ -34,6 +34,8 @@ class OnnxModel:
         """Load a folder. Raises InputError where the extra, the file or its tokens are missing, or it is damaged."""
         written = _read(folder / MODEL)
         self._session = _session(folder / MODEL, written, threads)
+        if card(folder).get("bits"):
+            written = _read(folder / WEIGHTS)  # what tells it from others, with whichever engine
         self.tokens = Tokens.load(folder)
         about = self._about(folder / MODEL)
         self.context, self._layers = int(about["context"]), int(about["layers"])
@@ -170,6 +172,8 @@ def _session(file: Path, written: bytes, threads: int) -> Any:
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # where weights lie that are not in the file
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(file.parent))
     try:
         return onnxruntime.InferenceSession(written, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exceptions have no common base but this

@@ -17,7 +17,7 @@ from fhirsynth.errors import InputError
 from fhirsynth.letters.lm.brief import BY_BOOK, BY_HAND, MOST, NAME
 from fhirsynth.letters.phrases import GRAMMAR, SINGLE, SLOTS
 
-FILE = "tokenizer.json"
+FILE, CARD = "tokenizer.json", "fhirsynth.json"
 PAD, BEGIN, WRITE, END, BREAK = "<pad>", "<begin>", "<write>", "<end>", "<paragraph>"
 #: A tag is a token of its own when it stands in so many briefs.
 _OFTEN = 12
@@ -179,9 +179,9 @@ def placeholders() -> list[str]:
 
 
 def card(folder: Path) -> dict[str, Any]:
-    """What a model's folder says of itself (`fhirsynth.json`); {} where it says nothing."""
+    """What a model's folder says of itself; {} where it says nothing."""
     try:
-        found = json.loads((folder / "fhirsynth.json").read_bytes())
+        found = json.loads((folder / CARD).read_bytes())
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -240,6 +240,8 @@ def _loaded(folder: Path | None, name: str, device: str, there: bool = False) ->
     from transformers import AutoModelForCausalLM
 
     codec = _codec(folder, name, there)
+    if folder is not None and card(folder).get("bits"):
+        return codec, _unpacked(folder)
     auto: Any = AutoModelForCausalLM
     with _told(name):
         model, about = auto.from_pretrained(
@@ -252,6 +254,20 @@ def _loaded(folder: Path | None, name: str, device: str, there: bool = False) ->
     if lacking := sorted((*about["missing_keys"], *(key for key, *_ in about.get("mismatched_keys", ())))):
         raise InputError(f"the model {name} is damaged: its weights lack {lacking[0]} (and {len(lacking) - 1} more)")
     return codec, model
+
+
+def _unpacked(folder: Path) -> Any:
+    """The model of a folder as it is shipped, its weights made whole."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from fhirsynth.letters.lm.packing import unpacked
+
+    with _told(str(folder)):
+        model: Any = LlamaForCausalLM(LlamaConfig.from_pretrained(str(folder)))
+        model.load_state_dict({name: torch.from_numpy(array) for name, array in unpacked(folder).items()}, strict=False)
+        model.tie_weights()
+    return model.float()
 
 
 def _codec(folder: Path | None, name: str, there: bool) -> Tokens | Foreign:

@@ -25,10 +25,10 @@ from fhirsynth.letters.lm import corpus
 from fhirsynth.letters.lm.brief import BY_BOOK, BY_HAND
 from fhirsynth.letters.lm.corpus import Sample
 from fhirsynth.letters.lm.reducing import llama, reduced
-from fhirsynth.letters.lm.tokens import Codec, Tokens, learn
+from fhirsynth.letters.lm.tokens import CARD, Codec, Tokens, learn
 from fhirsynth.letters.lm.torch_model import pretrained, use
 
-CORPUS, HELD_OUT, STATE, CARD = "corpus.jsonl", "held-out.jsonl", "checkpoint.pt", "fhirsynth.json"
+CORPUS, HELD_OUT, STATE = "corpus.jsonl", "held-out.jsonl", "checkpoint.pt"
 #: Longest sequence that the model reads, in tokens; longer samples are left out of training.
 CONTEXT = 512
 #: Tags that are left out of a brief now and then while learning, so that one it has never seen does not stop the model.
