@@ -295,7 +295,7 @@ def frequencies(logits: list[float], sampling: Sampling, times: int = 4000) -> n
     """How often each token is drawn."""
     rows = np.tile(np.array(logits, dtype=np.float32), (times, 1))
     draws = (np.arange(times) + 0.5) / times
-    tokens = drawn(rows, np.zeros_like(rows, dtype=bool), draws, sampling)
+    tokens, _ = drawn(rows, np.zeros_like(rows, dtype=bool), draws, sampling)
     return np.bincount(tokens, minlength=len(logits)) / times
 
 
@@ -319,7 +319,7 @@ def test_what_is_forbidden_is_not_drawn() -> None:
     forbidden = np.ones((2, 100), dtype=bool)
     forbidden[0, 42] = False
     for sampling in (Sampling(), Sampling(0.0)):
-        assert drawn(logits.copy(), forbidden, np.array([0.99, 0.99]), sampling).tolist() == [42, -1]
+        assert drawn(logits.copy(), forbidden, np.array([0.99, 0.99]), sampling)[0].tolist() == [42, -1]
 
 
 # ---- letters

@@ -27,7 +27,8 @@ PARAGRAPH = "\n\n"
 BY_HAND, BY_BOOK = "<by:hand>", "<by:book>"
 
 _TOKEN = re.compile(r"\{[^{}]*\}|\[[^\[\]]*\]")
-_SENTENCE = re.compile(r"(?<=[.?!])\s+(?=[A-Z{\[])")
+#: Where one sentence ends and the next begins.
+SENTENCE = re.compile(r"(?<=[.?!])\s+(?=[A-Z{\[])")
 _KINDS_OF_TAG = ("group:", "cond:", "spec:")
 #: Of what a section may say that there is none (or some) without saying which.
 _HAS = {
@@ -64,8 +65,11 @@ class Brief:
 
     @property
     def prompt(self) -> str:
-        """What the model reads to write as the exemplars are written."""
-        return f"{BY_HAND} {self.line}"
+        """What the model reads to write as the phrasebook does.
+
+        In the manner of the exemplars it is more varied, and now and then tells what no fact says.
+        """
+        return f"{BY_BOOK} {self.line}"
 
 
 def brief(stay: Stay, planned: Planned, voice: str, outline: Outline) -> tuple[Brief, str] | None:
@@ -117,7 +121,7 @@ def section_of(asked: Brief, answer: str, abbreviations: Sequence[tuple[str, str
     draft = Draft(asked.section, asked.stay)
     for paragraph in answer.split(PARAGRAPH):
         draft.paragraph()
-        for sentence in _SENTENCE.split(paragraph.strip()):
+        for sentence in SENTENCE.split(paragraph.strip()):
             if not sentence:
                 continue
             parts = list(_parts(sentence, asked))

@@ -39,6 +39,11 @@ class Sample(NamedTuple):
     brief: str
     text: str
 
+    @property
+    def section(self) -> str:
+        """Key of the section, the first item of its brief."""
+        return self.brief.partition(">")[0].removeprefix("<")
+
 
 def samples(stays: Iterable[Stay], seed: int, times: int = 1) -> Iterator[Sample]:
     """Sections of the phrasebook about these stays, each stay in `times` voices, put in other words at random."""

@@ -1,8 +1,8 @@
 """Answers of a model, token by token, within the rules (`rules`): what a brief does not name can never be said.
 
 A model that has lost its way begins a sentence about what the brief does not have, or wants to end with a placeholder
-unsaid. What the rules would make of that is sound, and nonsense. So where what the model wants most is forbidden, it
-goes back to the end of the sentence before, and goes on otherwise.
+unsaid. What the rules would make of that is sound, and nonsense. So where what the model wants most is forbidden, or a
+sentence has come out wrong, it goes back to where it was in doubt, or to the end of a sentence, and goes on otherwise.
 
 Each answer has random numbers of its own, and leaves its batch when it is finished: what is written does not depend on
 what is written beside it (as far as the model's own arithmetic does not: that of `onnx_model` does not at all).
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -30,8 +30,9 @@ ROWS = 64
 #: The likeliest tokens that one is drawn from at most.
 _LIKELIEST = 64
 _NOTHING = -1
-#: How often an answer goes on otherwise from the same place, before it goes back a sentence more.
-_TRIES = 3
+#: How often an answer goes on otherwise from the same place, and from all doubtful ones of a sentence, before it goes
+#: back further; and of what share a token is so sure that its place is not doubtful.
+_TRIES, _DOUBTS, _SURE = 3, 6, 0.9
 
 
 class Batch(Protocol):
@@ -80,7 +81,8 @@ class Causal(Protocol):
 class Ask:
     """One answer that is wanted: at most `longest` tokens, saying the placeholders `places`, drawn with `chance`.
 
-    The placeholders stand in the order of the brief; the answer may have another.
+    The placeholders stand in the order of the brief; the answer may have another. `sound`: whether a sentence may stand
+    as it is; where it may not, the answer goes back to its beginning.
     """
 
     prompt: Sequence[int]
@@ -88,14 +90,15 @@ class Ask:
     chance: random.Random
     longest: int
     figures: bool = False
+    sound: Callable[[str], bool] | None = None
 
 
 class Sampling(NamedTuple):
     """How bold the model is. `temperature` 0 takes the likeliest token; `top_p`: of the likeliest, so much together.
 
     `strain`: how much a rule may bend an answer: the logarithm of how many times likelier the likeliest token may be
-    than the likeliest that is allowed. `returns`: how often an answer that is bent more goes back to the end of a
-    sentence before it is given up.
+    than the likeliest that is allowed. `returns`: how often an answer that is bent more goes back before it is given
+    up.
     """
 
     temperature: float = 0.8
@@ -121,12 +124,17 @@ def generate(
 
 
 @dataclass
-class _Start:
-    """The end of a sentence, from which an answer can go on otherwise."""
+class _Point:
+    """Where an answer can go on otherwise: not with a token that it has `tried`.
+
+    The end of a sentence, or within one where the token that was drawn had only a `share` of what was likely.
+    """
 
     at: int
     state: State
+    share: float = 1.0
     tries: int = 0
+    tried: set[int] = field(default_factory=set)
 
 
 @dataclass
@@ -137,33 +145,67 @@ class _Answer:
     ask: Ask
     context: int
     said: list[int] = field(default_factory=list)
-    starts: list[_Start] = field(default_factory=list)
+    #: The ends of its sentences, and the doubtful points of the sentence that it is in.
+    starts: list[_Point] = field(default_factory=list)
+    doubts: list[_Point] = field(default_factory=list)
     returns: int = 0
 
     def __post_init__(self) -> None:
         self.limit = min(self.ask.longest, self.context - len(self.ask.prompt))
-        self.starts.append(_Start(0, State(frozenset(self.ask.places))))
+        self.starts.append(_Point(0, State(frozenset(self.ask.places))))
+
+    @property
+    def point(self) -> _Point | None:
+        """The point that it stands at, if it is one."""
+        points = (*self.doubts[-1:], *self.starts[-1:])
+        return next((point for point in points if point.at == len(self.said)), None)
 
     @property
     def last(self) -> int:
         """The last token that the model has seen of it."""
         return self.said[-1] if self.said else self.ask.prompt[-1]
 
+    def is_sound(self, model: Causal, stop: int) -> bool:
+        """Whether the sentence that this token would end may stand."""
+        return self.ask.sound is None or self.ask.sound(model.text([*self.said[self.starts[-1].at :], stop]))
+
+    def doubt(self, state: State, share: float) -> None:
+        """Note that the token to be said here has only a share of what is likely."""
+        point = self.point
+        if point is None:
+            self.doubts.append(_Point(len(self.said), state, share))
+        else:
+            point.share = share
+
+    def end_sentence(self, state: State) -> None:
+        """Note that a sentence is at its end."""
+        self.starts.append(_Point(len(self.said), state))
+        self.doubts.clear()
+
     def go_back(self, ending: bool) -> int:
         """Go back to where it can go on otherwise; returns how many tokens the model must forget.
 
-        An answer that is `ending` with a placeholder unsaid goes back to where it passed that one by.
+        First to the most doubtful points of the sentence, then to its beginning, then further. An answer that is
+        `ending` with a placeholder unsaid goes back to where it passed that one by.
         """
         if ending:
             self._to_what_was_passed_by()
         start = self.starts[-1]
-        while len(self.starts) > 1 and (start.at == len(self.said) or start.tries >= _TRIES):
-            self.starts.pop()
-            start = self.starts[-1]
+        open_ones = [point for point in self.doubts if point.at < len(self.said) and point.tries < _TRIES]
+        if not ending and open_ones and sum(point.tries for point in self.doubts) < _DOUBTS:
+            point = min(open_ones, key=lambda point: point.share)
+            self.doubts = [earlier for earlier in self.doubts if earlier.at <= point.at]
+        else:
+            while len(self.starts) > 1 and (start.at == len(self.said) or start.tries >= _TRIES):
+                self.starts.pop()
+                start = self.starts[-1]
+            point = start
+            self.doubts.clear()
         self.returns += 1
-        start.tries += 1
-        gone = len(self.said) - start.at
-        del self.said[start.at :]
+        point.tries += 1
+        point.tried.update(self.said[point.at : point.at + 1])
+        gone = len(self.said) - point.at
+        del self.said[point.at :]
         return gone + 1  # its last token is given to the model once more
 
     def _to_what_was_passed_by(self) -> None:
@@ -183,11 +225,16 @@ def _together(model: Causal, rows: list[_Answer], sampling: Sampling) -> Iterato
     rules = Rules(model.vocabulary, [frozenset(row.ask.places) for row in rows], [row.ask.figures for row in rows])
     batch, logits = model.begin([row.ask.prompt for row in rows], max(row.limit for row in rows))
     while True:
+        for place, row in enumerate(rows):
+            if row.point:
+                logits[place, sorted(row.point.tried)] = -np.inf
         best = logits.argmax(axis=1)
         wanted = logits[np.arange(len(rows)), best]
         draws = np.fromiter((row.ask.chance.random() for row in rows), dtype=np.float64, count=len(rows))
-        tokens = drawn(logits, rules.forbidden, draws, sampling)
+        tokens, shares = drawn(logits, rules.forbidden, draws, sampling)
         bent = (tokens == _NOTHING) | (wanted - logits.max(axis=1) > sampling.strain)
+        for place in np.flatnonzero(model.vocabulary.stops[tokens] & ~bent).tolist():
+            bent[place] = not rows[place].is_sound(model, int(tokens[place]))
         staying, gone = np.ones(len(rows), dtype=bool), np.zeros(len(rows), dtype=np.int64)
         for place, (row, token) in enumerate(zip(rows, tokens.tolist(), strict=True)):
             if bent[place]:
@@ -198,6 +245,8 @@ def _together(model: Causal, rows: list[_Answer], sampling: Sampling) -> Iterato
                 staying[place] = False
                 yield row.number, row.said
             else:
+                if shares[place] < _SURE and sampling.returns and not rules.passing(place):
+                    row.doubt(rules.state(place), float(shares[place]))
                 row.said.append(token)
                 staying[place] = len(row.said) < row.limit
         if not staying.all():
@@ -211,11 +260,11 @@ def _together(model: Causal, rows: list[_Answer], sampling: Sampling) -> Iterato
             batch.forget(gone)
         ends = rules.after(tokens, gone == 0)
         for place in np.flatnonzero(gone).tolist():
-            start = rows[place].starts[-1]
-            rules.go_back(place, start.state, first=not start.at)
-        if sampling.returns:
-            for place in np.flatnonzero(ends & (gone == 0)).tolist():
-                rows[place].starts.append(_Start(len(rows[place].said), rules.state(place)))
+            point = rows[place].point
+            assert point is not None
+            rules.go_back(place, point.state, first=not point.at, within=point is not rows[place].starts[-1])
+        for place in np.flatnonzero(ends & (gone == 0)).tolist():
+            rows[place].end_sentence(rules.state(place))
         logits = batch.step(tokens)
 
 
@@ -228,14 +277,19 @@ def _closed_up(staying: Bools) -> Ints:
     return order
 
 
-def drawn(logits: Floats, forbidden: Bools, draws: NDArray[np.float64], sampling: Sampling) -> Ints:
-    """One token a row, -1 where none is allowed. `draws`: a random number in [0, 1) a row. Changes `logits`."""
+def drawn(
+    logits: Floats, forbidden: Bools, draws: NDArray[np.float64], sampling: Sampling
+) -> tuple[Ints, NDArray[np.float64]]:
+    """One token a row, -1 where none is allowed, and its share of those that could have been drawn.
+
+    `draws`: a random number in [0, 1) a row. Changes `logits`.
+    """
     np.copyto(logits, -np.inf, where=forbidden)
     best = logits.argmax(axis=1)
     highest = logits[np.arange(len(best)), best]
     if np.isnan(highest).any():
         raise InputError("the language model computes no numbers: its weights are damaged, use another model")
-    tokens = best
+    tokens, shares = best, np.ones(len(best))
     if sampling.temperature > 0:
         width = min(_LIKELIEST, logits.shape[1])
         likely = np.argpartition(logits, logits.shape[1] - width, axis=1)[:, -width:]
@@ -249,5 +303,7 @@ def drawn(logits: Floats, forbidden: Bools, draws: NDArray[np.float64], sampling
         count = ((sums - weights) < sampling.top_p * sums[:, -1:]).sum(axis=1).clip(1)
         aim = draws * sums[np.arange(len(best)), count - 1]
         place = np.minimum((sums <= aim[:, None]).sum(axis=1), count - 1)
-        tokens = likely[np.arange(len(best)), order[np.arange(len(best)), place]]
-    return np.where(np.isneginf(highest), _NOTHING, tokens)
+        each = np.arange(len(best))
+        tokens = likely[each, order[each, place]]
+        shares = weights[each, place] / sums[each, count - 1]
+    return np.where(np.isneginf(highest), _NOTHING, tokens), shares

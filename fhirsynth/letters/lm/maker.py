@@ -12,7 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from fhirsynth.letters.facts import Stay
 from fhirsynth.letters.letter import Letter, Section
 from fhirsynth.letters.lm.brief import Brief, UnsaidError, brief, section_of
 from fhirsynth.letters.lm.decoding import ROWS, Ask, Causal, Sampling, generate
+from fhirsynth.letters.lm.wording import Wording, topics_of
 from fhirsynth.letters.making import Manner, sound
 from fhirsynth.letters.phrases import VOICES
 from fhirsynth.letters.phrases import load as phrasebook
@@ -31,7 +32,7 @@ from fhirsynth.letters.writing import PhrasebookWriter, stream, voice_of
 
 #: How bold each draft of a section is, the first one first; a token twenty times less likely than what the model wants
 #: is none that it means.
-DRAFTS = (Sampling(0.8, 0.95, 3.0, 40), Sampling(0.7, 0.95, 3.0, 40), Sampling(0.6, 0.95, 3.0, 40))
+DRAFTS = (Sampling(0.9, 0.95, 3.0, 40), Sampling(0.8, 0.95, 3.0, 40), Sampling(0.7, 0.95, 3.0, 40))
 #: Tokens that an answer may have: so many, and so many more for each placeholder. The corpus needs half of it.
 _LENGTH, _A_PLACE = 96, 12
 #: Sections in whose words figures may stand (when to call 999).
@@ -62,8 +63,10 @@ class _Task:
 class ModelMaker:
     """A `Maker` of `making`: the letters to general practitioners, written by a model."""
 
-    def __init__(self, model: Causal, drafts: Sequence[Sampling] = DRAFTS, rows: int = ROWS) -> None:
-        self.model, self.drafts, self.rows = model, tuple(drafts), rows
+    def __init__(
+        self, model: Causal, drafts: Sequence[Sampling] = DRAFTS, rows: int = ROWS, wording: Wording | None = None
+    ) -> None:
+        self.model, self.drafts, self.rows, self.wording = model, tuple(drafts), rows, wording
 
     def identity(self) -> dict[str, Any]:
         """That a model writes, and which."""
@@ -134,7 +137,8 @@ class ModelMaker:
         asked, key = task.brief, task.brief.section
         chance = stream(seed, task.stay.note_id, "lm", key, task.voice, str(attempt))
         longest = _LENGTH + _A_PLACE * len(asked.places)
-        return Ask(self.model.prompt(asked.prompt), tuple(asked.places), chance, longest, key in _FIGURES)
+        sound = partial(self.wording.sound, key, topics_of(asked.line)) if self.wording else None
+        return Ask(self.model.prompt(asked.prompt), tuple(asked.places), chance, longest, key in _FIGURES, sound)
 
 
 def load(model: str | None = None, device: str = "cpu", threads: int = 1) -> ModelMaker:
@@ -154,10 +158,10 @@ def load(model: str | None = None, device: str = "cpu", threads: int = 1) -> Mod
             "or let --writer phrasebook write"
         )
     if device == "cpu" and (model is None or (folder / MODEL).exists()):
-        return ModelMaker(OnnxModel(folder, threads))
+        return ModelMaker(OnnxModel(folder, threads), wording=Wording.load(folder))
     from fhirsynth.letters.lm.torch_model import TorchModel
 
-    return ModelMaker(TorchModel(str(folder) if model is None else model, device))
+    return ModelMaker(TorchModel(str(folder) if model is None else model, device), wording=Wording.load(folder))
 
 
 def shipped() -> Path:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from fhirsynth.letters.lm.exporting import BLOCK, Array, Shape, graph, shape, we
 from fhirsynth.letters.lm.onnx_model import MODEL, WEIGHTS
 from fhirsynth.letters.lm.tokens import CARD, card
 from fhirsynth.letters.lm.tokens import FILE as TOKENS
+from fhirsynth.letters.lm.wording import FILE as WORDING
 
 if TYPE_CHECKING:
     import onnx
@@ -43,7 +45,7 @@ def pack(folder: Path, to: Path, bits: int = 8) -> Path:
     arrays = _taken_out(made)
     written = save(arrays, {"format": "np"})
     _point(made, written)
-    about = {**card(folder), "bits": bits}
+    about = {**card(folder), "revision": hashlib.sha256(written).hexdigest()[:12], "bits": bits}
     temporary = to.with_name(f".{to.name}.part")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -51,8 +53,9 @@ def pack(folder: Path, to: Path, bits: int = 8) -> Path:
         (temporary / WEIGHTS).write_bytes(written)
         (temporary / MODEL).write_bytes(made.SerializeToString(deterministic=True))
         (temporary / CARD).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-        for name in ("config.json", TOKENS):
-            shutil.copyfile(folder / name, temporary / name)
+        for name in ("config.json", TOKENS, WORDING):
+            if (folder / name).exists():
+                shutil.copyfile(folder / name, temporary / name)
         if to.exists():
             to.rmdir()
         temporary.replace(to)

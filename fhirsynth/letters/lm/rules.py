@@ -19,7 +19,7 @@ Ints = NDArray[np.int64]
 
 
 class State(NamedTuple):
-    """What an answer has yet to say at the end of a sentence: placeholders, and how often the patient's name may be."""
+    """What an answer has yet to say where it is: placeholders, and how often the patient's name may be."""
 
     left: frozenset[str]
     names: int = NAMES
@@ -68,12 +68,17 @@ class Rules:
         return ends
 
     def state(self, row: int) -> State:
-        """What a row has yet to say; to be asked for at the end of a sentence."""
+        """What a row has yet to say; not to be asked for within a placeholder."""
         return State(frozenset(self._rows[row].left), self._rows[row].names)
 
-    def go_back(self, row: int, state: State, first: bool = False) -> None:
-        """Let a row be at the end of a sentence as it was, or (`first`) before its first token."""
+    def passing(self, row: int) -> bool:
+        """Whether a row is within a placeholder, or just behind a break."""
+        return bool(self._passing[row])
+
+    def go_back(self, row: int, state: State, first: bool = False, within: bool = False) -> None:
+        """Let a row be at the end of a sentence as it was, `within` one, or (`first`) before its first token."""
         self._rows[row].begin(state, self.forbidden[row], first)
+        self.forbidden[row, self._vocabulary.end] |= within
         self._passing[row] = first
 
 

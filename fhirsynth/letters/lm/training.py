@@ -27,6 +27,7 @@ from fhirsynth.letters.lm.corpus import Sample
 from fhirsynth.letters.lm.reducing import llama, reduced
 from fhirsynth.letters.lm.tokens import CARD, Codec, Tokens, learn
 from fhirsynth.letters.lm.torch_model import pretrained, use
+from fhirsynth.letters.lm.wording import Wording
 
 CORPUS, HELD_OUT, STATE = "corpus.jsonl", "held-out.jsonl", "checkpoint.pt"
 #: Longest sequence that the model reads, in tokens; longer samples are left out of training.
@@ -361,13 +362,14 @@ class _Run:
         model.save_pretrained(temporary)
         if isinstance(self.codec, Tokens):
             self.codec.save(temporary)
+        Wording.learn((*self.samples, *self.exemplars)).save(temporary)
         weights = sorted(temporary.glob("*.safetensors"))
         digest = hashlib.sha256(b"".join(file.read_bytes() for file in weights)).hexdigest()
         about = {
             "name": self.out.name,
             "revision": digest[:12],
             "fhirsynth": __version__,
-            "plan": asdict(self.plan),
+            "plan": asdict(self.plan) | ({"base": Path(self.plan.base).name} if self.plan.base else {}),
             "samples": len(self.samples),
             "exemplars": len(self.exemplars),
             "parameters": sum(weight.numel() for weight in self.model.parameters()),
