@@ -12,32 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
+from commands import Command
 
 from fhirsynth import __version__
 from fhirsynth.cli.app import main
 
 FHIRSYNTH = [sys.executable, "-m", "fhirsynth"]
-
-
-class Ended:
-    """How a command ended: its exit code and what it printed."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
-    """Runs a command in this process."""
-
-    def command(*arguments: object) -> Ended:
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        printed = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return Ended(ended.value.code, printed.out, printed.err)
-
-    return command
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +45,11 @@ def test_help_loads_nothing_heavy() -> None:
     assert not loaded & (heavy | {"onnxruntime", "tokenizers", "typst", "spacy"})
 
 
-def test_version(run) -> None:  # type: ignore[no-untyped-def]
+def test_version(run: Command) -> None:
     assert run("--version").out.strip() == f"fhirsynth {__version__}"
 
 
-def test_summary(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_summary(run: Command, tmp_path: Path) -> None:
     ended = run("population", "--n", 12, "--seed", 2, "--out", tmp_path / "o", "--workers", 1)
     assert ended.code == 0
     assert ended.err == ""
@@ -79,7 +59,7 @@ def test_summary(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     assert "people a second" in ended.out
 
 
-def test_summary_as_json(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_summary_as_json(run: Command, tmp_path: Path) -> None:
     ended = run("population", "--n", 3, "--out", tmp_path / "o", "--json", "--no-deceased", "--workers", 1)
     summary = json.loads(ended.out)
     assert summary["living"] == 3
@@ -87,7 +67,7 @@ def test_summary_as_json(run, tmp_path: Path) -> None:  # type: ignore[no-untype
     assert summary["resources"]["Patient"] == 3
 
 
-def test_who_is_made_is_who_was_asked_for(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_who_is_made_is_who_was_asked_for(run: Command, tmp_path: Path) -> None:
     arguments = ("--n", 5, "--age", "60-70", "--sex", "female", "--region", "london", "--index-date", "2024-06-30")
     more = ("--condition", "type-2-diabetes", "--condition", "hypertension", "--format", "ndjson", "--no-deceased")
     ended = run("population", *arguments, *more, "--out", tmp_path, "--workers", 1)
@@ -117,10 +97,10 @@ def test_who_is_made_is_who_was_asked_for(run, tmp_path: Path) -> None:  # type:
         (["--condition", "prostate-cancer", "--sex", "female"], "nobody aged 0 to 110, female"),
         (["--resume", "--overwrite"], "exclude each other"),
         (["--frobnicate"], "--frobnicate"),
-        (["--format", "xml"], "--format: 'xml' is not one of 'bundle', 'ndjson'; see "),
+        (["--format", "hl7v2"], "--format: expected one of bundle, ndjson, xml, parquet, csv, document, or several"),
     ],
 )
-def test_wrong_input_is_one_clear_line(run, tmp_path: Path, arguments: list[str], message: str) -> None:  # type: ignore[no-untyped-def]
+def test_wrong_input_is_one_clear_line(run: Command, tmp_path: Path, arguments: list[str], message: str) -> None:
     ended = run("population", *arguments, "--out", tmp_path / "o")
     assert ended.code == 2
     assert ended.out == ""
@@ -130,14 +110,14 @@ def test_wrong_input_is_one_clear_line(run, tmp_path: Path, arguments: list[str]
     assert not (tmp_path / "o").exists()
 
 
-def test_folder_in_use(run, out: Path) -> None:  # type: ignore[no-untyped-def]
+def test_folder_in_use(run: Command, out: Path) -> None:
     ended = run("population", "--n", 1, "--out", out)
     assert ended.code == 2
     assert "not empty" in ended.err
     assert "--overwrite" in ended.err
 
 
-def test_damaged_knowledge(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_damaged_knowledge(run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     conditions = tmp_path / "knowledge" / "conditions"
     conditions.mkdir(parents=True)
     (conditions / "spots.toml").write_text('name = "Spots"\nsnomed = "spots"\n')
@@ -169,14 +149,14 @@ def test_interrupted_from_the_keyboard(tmp_path: Path) -> None:
 # --- show -----------------------------------------------------------------------------------------
 
 
-def test_list_of_people(run, out: Path) -> None:  # type: ignore[no-untyped-def]
+def test_list_of_people(run: Command, out: Path) -> None:
     ended = run("show", out)
     assert ended.code == 0
     assert len(re.findall(r"\b999\d{7}\b", ended.out)) == len(list((out / "people").iterdir()))
     assert "and more" in run("show", out, "--limit", 2).out
 
 
-def test_one_life_by_number_id_and_nhs_number(run, out: Path) -> None:  # type: ignore[no-untyped-def]
+def test_one_life_by_number_id_and_nhs_number(run: Command, out: Path) -> None:
     file = sorted((out / "people").iterdir())[2]
     patient = json.loads(file.read_bytes())["entry"][0]["resource"]
     number = patient["identifier"][0]["value"]
@@ -190,14 +170,14 @@ def test_one_life_by_number_id_and_nhs_number(run, out: Path) -> None:  # type: 
     assert patient["name"][0]["text"] in run("show", file).out
 
 
-def test_every_life_can_be_told_from_bundles_and_from_lines(run, out: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_every_life_can_be_told_from_bundles_and_from_lines(run: Command, out: Path, tmp_path: Path) -> None:
     made = run("population", "--n", 12, "--seed", 2, "--out", tmp_path, "--format", "ndjson", "--gzip", "--workers", 1)
     assert made.code == 0
     for number in range(1, len(list((out / "people").iterdir())) + 1):
         assert run("show", tmp_path, number).out == run("show", out, number).out
 
 
-def test_nobody_and_nothing_to_show(run, out: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_nobody_and_nothing_to_show(run: Command, out: Path, tmp_path: Path) -> None:
     ended = run("show", out, "9999999999")
     assert (ended.code, ended.err.count("\n")) == (2, 1)
     assert "lists the people" in ended.err
@@ -209,14 +189,14 @@ def test_nobody_and_nothing_to_show(run, out: Path, tmp_path: Path) -> None:  # 
 # --- validate -------------------------------------------------------------------------------------
 
 
-def test_what_is_sound(run, out: Path) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_sound(run: Command, out: Path) -> None:
     ended = run("validate", out)
     assert (ended.code, ended.out) == (0, "")
     summary = r"[\d,]+ resources in \d+ files checked in [\d.]+ s: 0 errors, 0 warnings, 0 remarks\n"
     assert re.fullmatch(summary, ended.err)
 
 
-def test_what_is_wrong_and_where(run, out: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_wrong_and_where(run: Command, out: Path, tmp_path: Path) -> None:
     source = sorted((out / "people").iterdir())[0]
     bundle = json.loads(source.read_bytes())
     bundle["entry"][0]["resource"]["gender"] = "woman"
@@ -231,6 +211,6 @@ def test_what_is_wrong_and_where(run, out: Path, tmp_path: Path) -> None:  # typ
     assert f"{tmp_path / 'two.json'}\n  line 1, column 17\n    error        the JSON ends too early" in ended.out
 
 
-def test_nothing_to_validate(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_nothing_to_validate(run: Command, tmp_path: Path) -> None:
     ended = run("validate", tmp_path / "nowhere.json")
     assert (ended.code, ended.err.count("\n")) == (2, 1)

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import Command
 
 from fhirsynth.cli import letter_options, running
 from fhirsynth.cli.app import main
@@ -20,27 +21,6 @@ from fhirsynth.reading import documents, resources
 from fhirsynth.validation.files import check_path
 
 MANY = ("--n", "8", "--seed", "2", "--age", "50-90", "--years", "1", "--workers", "1")
-
-
-class Ended:
-    """How a command ended: its exit code and what it printed."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
-    """Runs a command in this process."""
-
-    def command(*arguments: object) -> Ended:
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        printed = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return Ended(ended.value.code, printed.out, printed.err)
-
-    return command
 
 
 def make(out: Path, *more: str) -> Path:
@@ -115,7 +95,7 @@ def test_documents_are_no_people(made: Path) -> None:
     assert len(list(all_people(made))) == len(list((made / "people").iterdir()))
 
 
-def test_what_is_said_at_the_end(run, plain: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_said_at_the_end(run: Command, plain: Path, tmp_path: Path) -> None:
     shutil.copytree(plain, tmp_path / "out")
     ended = run("letters", tmp_path / "out", "--workers", 1, "--no-documents", "--abbreviations", "--typos", 0.02)
     assert (ended.code, ended.err) == (0, "")
@@ -130,7 +110,7 @@ def test_what_is_said_at_the_end(run, plain: Path, tmp_path: Path) -> None:  # t
     assert not (tmp_path / "out" / "letters" / "documents").exists()
 
 
-def test_the_summary_as_json(run, plain: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_summary_as_json(run: Command, plain: Path, tmp_path: Path) -> None:
     shutil.copytree(plain, tmp_path / "out")
     arguments = ("--workers", 1, "--level", "note", "--max-letters", 2, "--annotations", "csv", "--json")
     summary = json.loads(run("letters", tmp_path / "out", *arguments).out)
@@ -144,7 +124,7 @@ def test_the_summary_as_json(run, plain: Path, tmp_path: Path) -> None:  # type:
     assert summary["resources"]["DocumentReference"] >= 1
 
 
-def test_the_letters_seed_is_the_population_s_where_none_is_given(run, made: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_letters_seed_is_the_population_s_where_none_is_given(run: Command, made: Path, tmp_path: Path) -> None:
     assert json.loads((made / "letters" / "summary.json").read_bytes())["seed"] == 2
     folder = tmp_path / "out"
     shutil.copytree(made, folder)
@@ -189,7 +169,7 @@ def test_help_shows_the_options_and_the_commands_under_it() -> None:
     assert "\n  train " in rest
 
 
-def test_both_commands_have_the_same_options_about_letters(run) -> None:  # type: ignore[no-untyped-def]
+def test_both_commands_have_the_same_options_about_letters(run: Command) -> None:
     of = [run(*verb, "--help").out.partition("\nLetters:\n")[2].partition("\nCommands:")[0] for verb in _VERBS]
     assert of[0].strip() and of[0].strip() in of[1].strip()
     for name in inspect.signature(letter_options._options).parameters:
@@ -199,7 +179,7 @@ def test_both_commands_have_the_same_options_about_letters(run) -> None:  # type
 _VERBS = (["letters"], ["population"])
 
 
-def test_commands_under_letters(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_commands_under_letters(run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("letters", "train", "--help").out.startswith("Usage: fhirsynth letters train ")
     monkeypatch.chdir(tmp_path)
     assert "fhirsynth: train holds no manifest.json" in run("letters", "./train").err
@@ -250,7 +230,7 @@ def test_wrong_input_is_one_clear_line(  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize("arguments", [["--voice", "terse"], ["--no-to-patient"], ["--abbreviations"]])
-def test_options_about_letters_need_letters(run, tmp_path: Path, arguments: list[str]) -> None:  # type: ignore[no-untyped-def]
+def test_options_about_letters_need_letters(run: Command, tmp_path: Path, arguments: list[str]) -> None:
     ended = run("population", "--out", tmp_path / "o", *arguments)
     named = arguments[0].replace("--no-", "--")
     assert ended.err == f"fhirsynth: {named} is about letters: give --letters as well, or leave it out\n"

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 
 import pytest
+from commands import under_hash_seeds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_letters import HEAD
@@ -137,8 +134,8 @@ def test_same_seed_same_bytes_and_another_seed_another_text() -> None:
 
 
 def test_texts_do_not_hang_on_how_python_hashes() -> None:
-    program = (
-        "import sys; sys.path.insert(0, 'tests'); import test_letters_levels as here\n"
+    told = under_hash_seeds(
+        "import test_letters_levels as here\n"
         "from fhirsynth import Population\n"
         "record = Population(n=12, seed=4).record()\n"
         "reader = here.reading.Reader(here.knowledge.load(), {name: record[name] for name in here.PLACES})\n"
@@ -147,18 +144,6 @@ def test_texts_do_not_hang_on_how_python_hashes() -> None:
         "        for level in here.LEVELS:\n"
         "            print(here.as_text(here.layers.abbreviate(here.at_level(stay, level, 2), 2))[0])\n"
     )
-    root = Path(__file__).parent.parent
-    told = [
-        subprocess.run(
-            [sys.executable, "-c", program],
-            cwd=root,
-            env=os.environ | {"PYTHONHASHSEED": hashing, "PYTHONPATH": str(root)},
-            capture_output=True,
-            check=True,
-            text=True,
-        ).stdout
-        for hashing in ("1", "2")
-    ]
     assert told[0] == told[1]
     assert "CODED TERMS" in told[0] and "IMP" in told[0]
 

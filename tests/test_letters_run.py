@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import base64
-import errno
 import gzip
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import full_disk
 from test_run import Stopping, contents, interrupt
 
 from fhirsynth import Population, Spec
@@ -66,21 +65,6 @@ def copied(source: Path, out: Path) -> Path:
 def note_ids(files: dict[str, bytes]) -> list[str]:
     """The notes that are annotated, in order."""
     return [json.loads(line)["note_id"] for line in files["letters/annotations.jsonl"].splitlines()]
-
-
-def full_disk(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    """So many files can be written, then the disk is full."""
-    left = after
-    replace = Path.replace
-
-    def full(path: Path, target: Path) -> Path:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return replace(path, target)
-
-    monkeypatch.setattr(Path, "replace", full)
 
 
 # --- what is written ------------------------------------------------------------------------------

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
 from functools import cache
 from pathlib import Path
 
 import pytest
+from commands import under_hash_seeds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -402,25 +400,13 @@ def test_same_seed_same_letter_and_another_seed_another() -> None:
 
 
 def test_letters_do_not_hang_on_how_python_hashes() -> None:
-    program = (
-        "import sys; sys.path.insert(0, 'tests'); import test_letters_writing as here\n"
+    told = under_hash_seeds(
+        "import test_letters_writing as here\n"
         "from fhirsynth.letters.layers import abbreviate, misspell\n"
         "for stay in here.some_stays(12, 4):\n"
         "    letter = misspell(abbreviate(here.write(stay, 2), 2), 2, 0.05)\n"
         "    print(here.as_text(letter)[0])\n"
     )
-    root = Path(__file__).parent.parent
-    told = [
-        subprocess.run(
-            [sys.executable, "-c", program],
-            cwd=root,
-            env=os.environ | {"PYTHONHASHSEED": hashing, "PYTHONPATH": str(root)},
-            capture_output=True,
-            check=True,
-            text=True,
-        ).stdout
-        for hashing in ("1", "2")
-    ]
     assert told[0] == told[1]
     assert "CLINICAL SUMMARY" in told[0]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gzip
 import hashlib
 import json
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import full_disk
 
 from fhirsynth import Population, Spec
 from fhirsynth.days import age_on, day_of
@@ -159,18 +159,8 @@ def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 def test_full_disk(whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    left = 250
-    replace = Path.replace
-
-    def full(path: Path, target: Path) -> Path:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return replace(path, target)
-
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "replace", full)
+        full_disk(patched, 250)
         with pytest.raises(OutputError, match=r"the disk is full; make room .* --resume"):
             write_population(Job(SPEC, tmp_path))
     assert all(whole[name] == data for name, data in contents(tmp_path).items() if not name.startswith("."))
@@ -203,11 +193,12 @@ def test_ndjson_holds_the_same_resources(whole: dict[str, bytes], tmp_path: Path
     write_population(task, resume=True, workers=2)
     lines: dict[str, list[dict[str, Any]]] = {}
     for name, data in contents(tmp_path).items():
-        if name.startswith("ndjson/"):
+        if name.endswith(".ndjson"):
             lines[name[7:-7]] = [json.loads(line) for line in data.splitlines()]
     expected: dict[str, list[dict[str, Any]]] = {}
     names = sorted(name for name in whole if name.startswith("people/"))
-    for name in sorted(names, key=lambda name: shard_of(json.loads(whole[name]), name)):
+    names.sort(key=lambda name: shard_of(json.loads(whole[name]), name))
+    for name in ["organisations.json", *names]:
         for entry in json.loads(whole[name])["entry"]:
             expected.setdefault(entry["resource"]["resourceType"], []).append(entry["resource"])
     assert {kind: len(found) for kind, found in lines.items()} == {k: len(f) for k, f in expected.items()}

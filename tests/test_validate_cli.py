@@ -10,12 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import Command, Ended
 
-from fhirsynth.cli.app import main
 from fhirsynth.validation import files
 from fhirsynth.validation.engine import Validator
 from fhirsynth.validation.engines import Asked, make
@@ -32,25 +33,10 @@ PROFILE = "https://fhir.hl7.org.uk/StructureDefinition/UKCore-"
 SUMMARY = Summary("builtin", "stu3", 1, 2, 0.5)
 
 
-class Ended:
-    """How a command ended: its exit code and what it printed."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+def run(run: Command) -> Callable[..., Ended]:
     """Runs `fhirsynth validate` in this process."""
-
-    def command(*arguments: object) -> Ended:
-        with pytest.raises(SystemExit) as ended:
-            main(["validate", *map(str, arguments)])
-        printed = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return Ended(ended.value.code, printed.out, printed.err)
-
-    return command
+    return partial(run, "validate")
 
 
 def patient(**more: Any) -> Json:

@@ -25,7 +25,7 @@ def _compiler() -> Any:
         import typst
     except ImportError as error:
         raise InputError(
-            "PDF letters need the package typst: pip install 'fhirsynth[letters]', or choose text or HTML"
+            "PDF letters need the package typst: pip install 'fhirsynth[pdf]', or choose text or HTML"
         ) from error
     templates = folder("templates")
     fonts = typst.Fonts(include_system_fonts=False, include_embedded_fonts=True, font_paths=[templates / "fonts"])
