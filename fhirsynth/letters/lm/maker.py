@@ -1,7 +1,7 @@
 """Letters whose prose a language model writes, section by section; every draft is read back before it is used.
 
 Of each stay the facts of a section are chosen as the phrasebook chooses them, and go to the model as a brief. A draft
-that does not come to its end, or in which the reader finds something wrong, is written again, cooler and from another
+that does not come to its end, or in which the reader finds something wrong, is written again, bolder and from another
 choice of facts; after the last one the phrasebook writes that section. Where a whole letter does not pass, it is
 written by the phrasebook.
 """
@@ -32,7 +32,7 @@ from fhirsynth.letters.writing import PhrasebookWriter, stream, voice_of
 
 #: How bold each draft of a section is, the first one first; a token twenty times less likely than what the model wants
 #: is none that it means.
-DRAFTS = (Sampling(0.9, 0.95, 3.0, 40), Sampling(0.8, 0.95, 3.0, 40), Sampling(0.7, 0.95, 3.0, 40))
+DRAFTS = (Sampling(0.7, 0.95, 3.0, 40), Sampling(0.85, 0.95, 3.0, 40), Sampling(1.0, 0.95, 4.0, 40))
 #: Tokens that an answer may have: so many, and so many more for each placeholder. The corpus needs half of it.
 _LENGTH, _A_PLACE = 96, 12
 #: Sections in whose words figures may stand (when to call 999).

@@ -4,8 +4,8 @@ A model of this size now and then joins words that mean nothing together, or mak
 read like English, and nothing that looks for facts can find them. So each sentence is held against the training text:
 every two words that stand together must do so there, and every three where one of them is a placeholder; a word that
 belongs to some conditions, procedures or tests must stand there about one of the brief's; a sentence without a
-placeholder, which no fact vouches for, must stand there as a whole, in that section. What is left free is how
-sentences are built around the facts.
+placeholder, which no fact vouches for, must stand there as a whole, in that section and about such a topic. What is
+left free is how sentences are built around the facts.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _KEPT = ("pairs", "threes", "sentences", "topical", "topics")
 
 class Wording:
     """What stands in a training text, as checksums: pairs of words, threes of words about a placeholder, sentences
-    without one, `topical` words, and those with each topic that they stand in texts about."""
+    without one, `topical` words and sentences, and those with each topic that they stand in texts about."""
 
     def __init__(self, **kept: Iterable[int]) -> None:
         self._kept = {name: frozenset(kept[name]) for name in _KEPT}
@@ -59,7 +59,9 @@ class Wording:
                     kept["pairs"].update(_pairs(words))
                     kept["threes"].update(_threes(words))
                     if not _has_place(words):
-                        kept["sentences"].add(_sum(sample.section, *words))
+                        whole = " ".join((sample.section, *words))
+                        kept["sentences"].add(_sum(whole))
+                        words.append(whole)
                     for word in words:
                         about[word] |= topics
         general = _GENERAL * len(set().union(*about.values()))
@@ -91,7 +93,8 @@ class Wording:
         """Whether a sentence with placeholders may stand in a section of such topics (see `topics_of`)."""
         words, kept = _words(sentence), self._kept
         if not _has_place(words):
-            return _sum(section, *words) in kept["sentences"] and self._on_topic(words, topics)
+            whole = " ".join((section, *words))
+            return _sum(whole) in kept["sentences"] and self._on_topic((*words, whole), topics)
         known = kept["pairs"].issuperset(_pairs(words)) and kept["threes"].issuperset(_threes(words))
         return known and self._on_topic(words, topics)
 
