@@ -33,6 +33,8 @@ _NOTHING = -1
 #: How often an answer goes on otherwise from the same place, and from all doubtful ones of a sentence, before it goes
 #: back further; and of what share a token is so sure that its place is not doubtful.
 _TRIES, _DOUBTS, _SURE = 3, 6, 0.9
+#: How much more strain is borne where what the model wanted has been tried.
+_AGAIN = 2
 
 
 class Batch(Protocol):
@@ -225,14 +227,16 @@ def _together(model: Causal, rows: list[_Answer], sampling: Sampling) -> Iterato
     rules = Rules(model.vocabulary, [frozenset(row.ask.places) for row in rows], [row.ask.figures for row in rows])
     batch, logits = model.begin([row.ask.prompt for row in rows], max(row.limit for row in rows))
     while True:
-        for place, row in enumerate(rows):
-            if row.point:
-                logits[place, sorted(row.point.tried)] = -np.inf
         best = logits.argmax(axis=1)
         wanted = logits[np.arange(len(rows)), best]
+        strain = np.full(len(rows), sampling.strain)
+        for place, row in enumerate(rows):
+            if row.point and row.point.tried:
+                logits[place, sorted(row.point.tried)] = -np.inf
+                strain[place] *= _AGAIN
         draws = np.fromiter((row.ask.chance.random() for row in rows), dtype=np.float64, count=len(rows))
         tokens, shares = drawn(logits, rules.forbidden, draws, sampling)
-        bent = (tokens == _NOTHING) | (wanted - logits.max(axis=1) > sampling.strain)
+        bent = (tokens == _NOTHING) | (wanted - logits.max(axis=1) > strain)
         for place in np.flatnonzero(model.vocabulary.stops[tokens] & ~bent).tolist():
             bent[place] = not rows[place].is_sound(model, int(tokens[place]))
         staying, gone = np.ones(len(rows), dtype=bool), np.zeros(len(rows), dtype=np.int64)

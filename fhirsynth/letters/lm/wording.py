@@ -65,10 +65,10 @@ class Wording:
                     for word in words:
                         about[word] |= topics
         general = _GENERAL * len(set().union(*about.values()))
-        for word, topics in about.items():
-            if len(topics) < general:
+        for word, found in about.items():
+            if len(found) < general:
                 kept["topical"].add(_sum(word))
-                kept["topics"].update(_sum(word, topic) for topic in topics)
+                kept["topics"].update(_sum(word, topic) for topic in found)
         return cls(**kept)
 
     @classmethod
