@@ -1,13 +1,17 @@
 """How fast populations are made: people and resources a second, memory, and where the time goes.
 
 python benchmarks/population.py [N]
+python benchmarks/population.py [N] --format bundle ndjson xml parquet csv bundle,parquet …
+
+With `--format` each of the formats is written by one worker, and its time stands beside that of the first. What a
+format costs beyond making the people is what it takes more than another that takes less.
 """
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
 import resource
-import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -26,31 +30,55 @@ from fhirsynth.timeline import live
 
 
 class Measured(NamedTuple):
-    """One run: seconds, resources written, and the most memory of one process in MiB."""
+    """One run: seconds, of them those of the processor, resources and bytes written, and the most memory in MiB.
+
+    The processor's and the memory are those of one process.
+    """
 
     seconds: float
+    cpu: float
     resources: int
+    size: int
     memory: float
 
 
-def _run(spec: Spec, workers: int) -> Measured:
+def _run(spec: Spec, workers: int, form: str = "bundle") -> Measured:
+    shard.tools(spec.index_date)  # what is loaded once does not count
+    began = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
-        summary = write_population(Job(spec, Path(folder)), workers=workers)
+        summary = write_population(Job(spec, Path(folder), form), workers=workers)
+        cpu = time.process_time() - began
+        size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
     who = resource.RUSAGE_SELF if workers == 1 else resource.RUSAGE_CHILDREN
-    return Measured(summary.seconds, summary.tally.resources.total(), resource.getrusage(who).ru_maxrss / 1024)
+    memory = resource.getrusage(who).ru_maxrss / 1024
+    return Measured(summary.seconds, cpu, summary.tally.resources.total(), size, memory)
+
+
+def _alone(spec: Spec, form: str = "bundle") -> Measured:
+    """A run with one worker, in a process of its own, so that its memory is its own."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_run, spec, 1, form).result()
 
 
 def whole(spec: Spec, workers: int) -> None:
-    """A whole run; with one worker in a process of its own, so that its memory is its own."""
-    if workers == 1:
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            made = pool.submit(_run, spec, workers).result()
-    else:
-        made = _run(spec, workers)
+    """A whole run."""
+    made = _alone(spec) if workers == 1 else _run(spec, workers)
     print(
         f"workers {workers}: {spec.n / made.seconds:7.1f} people/s {made.resources / made.seconds:9,.0f} resources/s "
         f"{made.memory:6.0f} MiB a process  {made.seconds:.1f} s"
     )
+
+
+def formats(spec: Spec, wanted: list[str]) -> None:
+    """A whole run in each format."""
+    first: float | None = None
+    for form in wanted:
+        made = _alone(spec, form)
+        first = made.cpu if first is None else first
+        print(
+            f"{form:22} {spec.n / made.cpu:7.1f} people a second of CPU {made.cpu / first:6.2f} times {wanted[0]} "
+            f"{made.size / spec.n / 1024:7.0f} KiB a person {made.memory:6.0f} MiB  {made.seconds:.1f} s"
+        )
 
 
 def stages(spec: Spec) -> None:
@@ -81,8 +109,17 @@ def stages(spec: Spec) -> None:
 
 
 def main() -> None:
-    """Measure with one and with two workers, then the stages."""
-    spec = Spec(n=int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
+    """Measure with one and with two workers, then the stages; or each format."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("n", nargs="?", type=int, default=1000, metavar="N", help="living people")
+    parser.add_argument(
+        "--format", nargs="+", metavar="FORMAT", help="formats to measure, instead of workers and stages"
+    )
+    asked = parser.parse_args()
+    spec = Spec(n=asked.n)
+    if asked.format:
+        formats(spec, asked.format)
+        return
     whole(spec, 1)
     whole(spec, 2)
     stages(spec)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -106,7 +106,7 @@ class Population:
         self,
         out: str | Path,
         *,
-        format: Literal["bundle", "ndjson"] = "bundle",
+        format: str | Iterable[str] = "bundle",
         gzip: bool = False,
         letters: bool | Manner | Letters = False,
         workers: int = 1,
@@ -117,12 +117,14 @@ class Population:
     ) -> Summary:
         """Write the population into the folder `out`, as `fhirsynth population` does.
 
+        `format`: bundle, ndjson, xml, parquet, csv or document, or several of them: with commas between, or listed.
         `letters`: whether a letter about each hospital stay is written too, in which manner, or as which files
         (`fhirsynth.letters.folder.Letters`). `workers` processes make it, or the executor `engine` (such as that of a
         Dask client); the bytes are the same. `progress(done, of)` is called with numbers of living people. Raises
-        InputError where the folder is in use, OutputError where it cannot be written to. With several workers the
-        calling script needs the usual `if __name__ == "__main__":`.
+        InputError where the folder is in use or a format is not known, OutputError where it cannot be written to.
+        With several workers the calling script needs the usual `if __name__ == "__main__":`.
         """
+        from fhirsynth.run import output
         from fhirsynth.run.job import write_population
         from fhirsynth.run.state import Job
 
@@ -132,7 +134,7 @@ class Population:
 
             manner = None if isinstance(letters, bool | Letters) else letters
             asked = letters if isinstance(letters, Letters) else Letters(self._manner(manner))
-        job = Job(self.spec, Path(out), format, gzip, asked)
+        job = Job(self.spec, Path(out), ",".join(output.formats(format)), gzip, asked)
         return write_population(
             job, workers=workers, engine=engine, resume=resume, overwrite=overwrite, progress=progress
         )

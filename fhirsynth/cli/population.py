@@ -25,9 +25,8 @@ class Sex(StrEnum):
     male = "male"
 
 
-class Format(StrEnum):
-    bundle = "bundle"
-    ndjson = "ndjson"
+#: Options about letters that have no meaning where letters are written as documents alone.
+_OF_PAGES = ("--annotations", "--letter-format")
 
 
 @with_letter_options
@@ -45,8 +44,14 @@ def population(
         list[str] | None, typer.Option(help="Only people with this long-term condition; may be given again.")
     ] = None,
     deceased: Annotated[bool, typer.Option(help="Add people who died within those years.")] = True,
-    format: Annotated[Format, typer.Option(help="One bundle a person, or one NDJSON file a type.")] = Format.bundle,
-    gzip: Annotated[bool, typer.Option("--gzip", help="Compress the people's files.")] = False,
+    format: Annotated[
+        str,
+        typer.Option(
+            help="bundle or xml (a bundle a person), ndjson (a file a type), parquet or csv (a file a table), document "
+            "(letters as document bundles, alone); those wanted with commas between."
+        ),
+    ] = "bundle",
+    gzip: Annotated[bool, typer.Option("--gzip", help="Compress the files, but Parquet and letters.")] = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 means one a core.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier run wrote.")] = False,
@@ -62,9 +67,18 @@ def population(
 ) -> None:
     """Make a population and write it as UK Core FHIR R4.
 
-    Writes people/ (or ndjson/), organisations.json and manifest.json into the folder, with --letters also letters/.
-    The same options give the same bytes, with any number of workers.
+    Writes people/ (or ndjson/, parquet/, csv/), organisations.json and manifest.json into the folder, with --letters
+    also letters/. The same options give the same bytes, with any number of workers.
     """
+    from fhirsynth.run import output
+
+    formats = output.formats(format)
+    if "document" in formats:
+        letters = True
+        if without := [name for name in given.named if name in _OF_PAGES]:
+            raise InputError(
+                f"{without[0]}: --format document writes letters as documents alone; leave one of them out"
+            )
     if given.named and not letters:
         raise InputError(f"{given.named[0]} is about letters: give --letters as well, or leave it out")
     if resume and overwrite:
@@ -83,7 +97,7 @@ def population(
     from fhirsynth.run.job import write_population
     from fhirsynth.run.state import Job
 
-    job = Job(spec, out, format.value, gzip, given.letters(spec.seed) if letters else None)
+    job = Job(spec, out, ",".join(formats), gzip, given.letters(spec.seed) if letters else None)
     with Bar(quiet=as_json, letters=letters) as bar:
         summary = write_population(
             job,
@@ -96,7 +110,7 @@ def population(
     if as_json:
         print(json.dumps(_as_json(summary), indent=2))
     else:
-        _print(summary, spec, given.values["level"])
+        _print(summary, spec, given.values["level"], documents_alone="document" in formats)
 
 
 def _ages(text: str) -> tuple[int, int]:
@@ -133,8 +147,8 @@ def _as_json(summary: Summary) -> dict[str, Any]:
     }
 
 
-def _print(summary: Summary, spec: Spec, level: str) -> None:
-    """The summary as tables: people, resources by type, the most frequent conditions; and of letters their counts."""
+def _print(summary: Summary, spec: Spec, level: str, *, documents_alone: bool) -> None:
+    """The summary: people, resources by type or rows by table, the most frequent conditions, and letters."""
     from rich.console import Console
     from rich.table import Table
 
@@ -146,13 +160,15 @@ def _print(summary: Summary, spec: Spec, level: str) -> None:
         whole += f" and {tally.dead:,} who died within {spec.years} years"
     console.print(f"{whole}, as told on {spec.index_date}, in {summary.out}/", highlight=False)
 
-    resources = Table("resource", title="Resources", title_justify="left")
-    resources.add_column("number", justify="right")
-    for kind, count in tally.resources.most_common():
-        resources.add_row(kind, f"{count:,}")
-    resources.add_section()
-    resources.add_row("all", f"{tally.resources.total():,}")
-    console.print(resources)
+    for what, title, counted in (("resource", "Resources", tally.resources), ("table", "Rows", tally.rows)):
+        if counted:
+            table = Table(what, title=title, title_justify="left")
+            table.add_column("number", justify="right")
+            for kind, count in counted.most_common():
+                table.add_row(kind, f"{count:,}")
+            table.add_section()
+            table.add_row("all", f"{counted.total():,}")
+            console.print(table)
 
     names = kb.load().conditions
     conditions = Table("condition", title="Most frequent conditions of the living", title_justify="left")
@@ -164,7 +180,12 @@ def _print(summary: Summary, spec: Spec, level: str) -> None:
     console.print(conditions)
     if not spec.condition:
         console.print("published: what Kuan et al. found in people of the same ages and sexes", style="dim")
-    if tally.letters is not None:
+    if tally.letters is not None and documents_alone:
+        folder = summary.out / "letters" / "documents"
+        console.print(
+            f"{tally.letters['documents']:,} letters as documents in {folder}", highlight=False, soft_wrap=True
+        )
+    elif tally.letters is not None:
         console.print(letters_in_words(tally.letters, level, summary.out), highlight=False, soft_wrap=True)
     rate = f", {summary.people_per_second:,.0f} people a second" if summary.made else ""
     console.print(f"{summary.seconds:,.1f} s{rate}", highlight=False)

@@ -61,9 +61,11 @@ __all__ = [
 
 _KINDS = (".json", ".ndjson", ".json.gz", ".ndjson.gz")
 #: Files beside resources in the folders that `fhirsynth population` and FHIR packages make.
-_NOT_FHIR = ("manifest.json", "package.json")
+_NOT_FHIR = ("manifest.json", "package.json", "data-dictionary.json")
 #: … and in that of letters: what is told of them all, and the folder of documents, which repeat what people have.
 _LETTERS, _SUMMARY, _DOCUMENTS = "letters", "summary.json", "documents"
+#: Folders of a population: a bundle a person, and the same resources by type where both are asked for.
+_PEOPLE, _BY_TYPE = "people", "ndjson"
 #: The file of places and staff that people refer to.
 PLACES = "organisations.json"
 #: The path that means standard input.
@@ -115,9 +117,12 @@ def files(path: Path) -> list[Path]:
 
 
 def people_files(path: Path) -> list[Path]:
-    """`files` without those of places and staff, and without the documents of letters."""
-    documents = path / _LETTERS / _DOCUMENTS
-    return [file for file in files(path) if file.name != PLACES and documents not in file.parents]
+    """`files` without those of places and staff, documents of letters, and NDJSON of what is in bundles beside it."""
+    left_out = {path / _LETTERS / _DOCUMENTS}
+    found = [file for file in files(path) if file.name != PLACES]
+    if any(path / _PEOPLE in file.parents for file in found):
+        left_out.add(path / _BY_TYPE)
+    return [file for file in found if left_out.isdisjoint(file.parents)]
 
 
 def is_ndjson(file: Path) -> bool:

@@ -7,25 +7,21 @@ from typing import Any
 
 import pyarrow as pa
 
+from fhirsynth.record.columns import columns
 from fhirsynth.record.schema import TABLES
 
 _TYPES = {
-    "str": pa.string(),
-    "int": pa.int64(),
-    "float": pa.float64(),
-    "bool": pa.bool_(),
-    "Day": pa.date32(),
-    "Instant": pa.timestamp("s", tz="UTC"),
+    "string": pa.string(),
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+    "date": pa.date32(),
+    "datetime": pa.timestamp("s", tz="UTC"),
 }
 
 
 def _schema(table: type) -> pa.Schema:
-    fields = []
-    for name, annotation in table.__annotations__.items():
-        text = getattr(annotation, "__forward_arg__", annotation)
-        base, _, optional = str(text).partition(" | ")
-        fields.append(pa.field(name, _TYPES[base], nullable=optional == "None"))
-    return pa.schema(fields)
+    return pa.schema([pa.field(c.name, _TYPES[c.kind], nullable=not c.required) for c in columns(table)])
 
 
 #: The Arrow schema of each table.
@@ -38,6 +34,6 @@ def to_arrow(name: str, rows: Sequence[tuple[Any, ...]]) -> pa.Table:
     Raises `pyarrow.ArrowInvalid` or `pyarrow.ArrowTypeError` where a value has the wrong type.
     """
     schema = ARROW[name]
-    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    values = zip(*rows, strict=True) if rows else [()] * len(schema)
+    arrays = [pa.array(column, field.type) for column, field in zip(values, schema, strict=True)]
     return pa.Table.from_arrays(arrays, schema=schema)

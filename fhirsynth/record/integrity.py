@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from fhirsynth.record.columns import columns
 from fhirsynth.record.schema import KEYS, TABLES
 
 
@@ -22,11 +23,7 @@ class Problem(NamedTuple):
 
 def _required(table: type) -> list[tuple[int, str]]:
     """Position and name of the columns that may not be null."""
-    return [
-        (position, name)
-        for position, (name, annotation) in enumerate(table.__annotations__.items())
-        if not str(getattr(annotation, "__forward_arg__", annotation)).endswith("| None")
-    ]
+    return [(position, column.name) for position, column in enumerate(columns(table)) if column.required]
 
 
 def problems(tables: Mapping[str, Sequence[Any]]) -> list[Problem]:

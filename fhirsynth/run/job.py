@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
@@ -14,13 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import orjson
-
 from fhirsynth.errors import InterruptedRunError, OutputError
-from fhirsynth.fhir import person_resources, to_bytes
-from fhirsynth.fhir.bundle import bundle
+from fhirsynth.fhir import person_resources
 from fhirsynth.run import engine as engines
-from fhirsynth.run import manifest, output, shard, state
+from fhirsynth.run import formats, manifest, output, shard, state
+from fhirsynth.run.formats import ShardFiles
 from fhirsynth.run.output import Written
 from fhirsynth.run.state import Job
 from fhirsynth.run.tally import Tally, count_people
@@ -74,35 +71,25 @@ def _write_shard(job: Job, task: Task) -> Done:
     kit = shard.tools(job.spec.index_date)
     made = shard.make(job.spec, number)
     tally = count_people(made.people, made.living, job.spec.index_date)
-    counts = tally.resources
-    files: list[Written] = []
-    lines: dict[str, list[bytes]] = {}
     people = list(made.record.by_person())
+    files = ShardFiles(job, number, kit.context)
     letters = _letters(job, task, people)
     for position, (person, rows) in enumerate(people):
+        if not files.has_resources and not (letters and letters.has_any(person)):
+            continue
         resources = person_resources(person, rows, kit.context)
         if letters is not None:
             resources = letters.deliver(person, resources)
-        for resource in resources:
-            counts[resource["resourceType"]] += 1
-        if job.format == "bundle":
-            path = output.person_path(job.spec, number, position, person, gzipped=job.gzip)
-            data = to_bytes(bundle(resources, kit.context))
-            if position == 0:
-                (job.out / path).parent.mkdir(exist_ok=True)
-            files.append(output.write(job.out, path, output.compressed(data) if job.gzip else data))
-        else:
-            for resource in resources:
-                line = orjson.dumps(resource, option=orjson.OPT_APPEND_NEWLINE)
-                lines.setdefault(resource["resourceType"], []).append(line)
-    for kind, of_kind in lines.items():
-        data = b"".join(of_kind)
-        output.write_part(job.out, kind, number, output.compressed(data) if job.gzip else data)
+        if files.has_resources:
+            files.add(position, person, resources)
+    files.finish(made.record)
+    tally.resources, tally.rows = files.resources, files.rows
+    written = files.files
     if letters is not None:
         letters.finish()
-        files += letters.files
+        written += letters.files
         tally.letters = letters.counts
-    state.note_shard(job, number, tally, files, shard.places_used(made), letters.types if letters else ())
+    state.note_shard(job, number, tally, written, shard.places_used(made), letters.types if letters else ())
     return Done(number, letters.counts["letters"] if letters else 0)
 
 
@@ -163,8 +150,13 @@ def write_letters(
 
 
 def _identified(job: Job) -> tuple[Job, dict[str, Any]]:
-    """The job with its letters checked, and its identity."""
-    if job.letters is not None:
+    """The job with its formats and letters checked, and its identity."""
+    job = replace(job, format=",".join(job.formats))
+    if "document" in job.formats:
+        from fhirsynth.run.letters import as_documents
+
+        job = replace(job, letters=as_documents(job))
+    elif job.letters is not None:
         from fhirsynth.letters.folder import check
 
         job = replace(job, letters=check(job.letters))
@@ -274,11 +266,12 @@ class _Run:
     def _finish(self) -> Tally:
         """Write what is one file for all shards, the manifest last."""
         job = self.job
-        places = shard.organisations(job.spec, state.places_used(job))
-        files = [output.write(job.out, output.ORGANISATIONS, to_bytes(places)), *_join(job)]
-        tally = Tally(resources=Counter(entry["resource"]["resourceType"] for entry in places["entry"]))
+        places = shard.places(job.spec, state.places_used(job))
+        tally = Tally()
+        formats.count_places(job, places, tally)
         for counted, _ in state.shards_done(job):
             tally.add(counted)
+        files = [*formats.write_places(job, places, tally), *_join(job)]
         if job.letters is not None and tally.letters is not None:
             from fhirsynth.run.letters import closing_files
 
@@ -312,13 +305,12 @@ def _join(job: Job) -> Iterator[Written]:
 
 
 def _joined(job: Job, name: str, parts: list[Path]) -> list[Written]:
-    """Join the parts of one file: annotations, or all resources of one type."""
+    """Join the parts of one file: annotations, a table, or all resources of one type."""
     if name.startswith("annotations."):
         from fhirsynth.run.letters import join_annotations
 
         return join_annotations(job, name, parts)
-    suffix = ".ndjson.gz" if job.gzip else ".ndjson"
-    return [output.join(job.out, f"{output.NDJSON}/{name}{suffix}", parts)]
+    return [formats.join(job, name, parts)]
 
 
 def _all_files(job: Job, first: list[Written]) -> Iterator[Written]:

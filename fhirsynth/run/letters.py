@@ -10,11 +10,12 @@ from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fhirsynth.errors import InputError
 from fhirsynth.fhir import organisation_resources, to_bytes
 from fhirsynth.fhir.document import by_reference, document_bundle
 from fhirsynth.fhir.document_reference import letter_resources, with_letters
 from fhirsynth.letters import annotations as gold
-from fhirsynth.letters.folder import Told, letterhead, pages
+from fhirsynth.letters.folder import Letters, Told, check, letterhead, pages
 from fhirsynth.letters.making import Made, Maker, Manner, make, maker
 from fhirsynth.letters.stays import STAYS, Reader
 from fhirsynth.record.record import Rows
@@ -92,10 +93,28 @@ def count_stays(spec: Spec, number: int, most_a_person: int | None) -> int:
     return sum(count if most_a_person is None else min(count, most_a_person) for count in found.values())
 
 
+def as_documents(job: Job) -> Letters:
+    """The letters of a job that wants them as their document bundles alone: no pages, no annotations.
+
+    Without people's files beside them, letters to patients would go nowhere, and are not written. Raises InputError
+    where what is asked of the letters makes no documents.
+    """
+    asked = check(job.letters or Letters(Manner(seed=job.spec.seed)))
+    if not asked.documents or asked.manner.level != "letter":
+        option = "--no-documents" if not asked.documents else f"--level {asked.manner.level}"
+        raise InputError(
+            f"--format document writes letters as documents, and {option} makes none: leave one of them out"
+        )
+    alone = job.formats == ("document",)
+    manner = asked.manner._replace(to_patient=asked.manner.to_patient and not alone)
+    return asked._replace(manner=manner, annotations=())
+
+
 class ShardLetters:
     """The letters of a shard, written when this is made; `deliver` gives each person theirs, `finish` ends it.
 
-    `most`: only of so many stays. What is in `files` lies there under its final name.
+    `most`: only of so many stays. What is in `files` lies there under its final name. Pages are not written where only
+    documents are asked for, though a DocumentReference holds them.
     """
 
     def __init__(self, job: Job, number: int, people: Sequence[tuple[Person, Rows]], most: int | None) -> None:
@@ -117,6 +136,10 @@ class ShardLetters:
         for folder in output.letter_folders(job.spec, number, kinds):
             (job.out / folder).mkdir(parents=True, exist_ok=True)
 
+    def has_any(self, person: Person) -> bool:
+        """Whether there are letters about a person that were not delivered yet."""
+        return person.id in self._of
+
     def deliver(self, person: Person, resources: list[Json]) -> list[Json]:
         """Write the files of a person's letters; returns the person's resources with those about the letters."""
         mine = self._of.pop(person.id, [])
@@ -131,9 +154,7 @@ class ShardLetters:
                 self._annotate(gold.note(made.letter))
                 if self.asked.documents and made.letter.kind == "gp":
                     places = _kit(self.job.spec.index_date).resources
-                    document = to_bytes(document_bundle(made.letter, by_name, places, context))
-                    self._write(f"{made.letter.note_id}.json", document, output.DOCUMENTS)
-                    self.counts["documents"] += 1
+                    self._document(made.letter.note_id, document_bundle(made.letter, by_name, places, context))
         return with_letters(resources, more)
 
     def _files(self, told: Told, made: Made) -> list[tuple[Letter, dict[str, bytes]]]:
@@ -143,10 +164,21 @@ class ShardLetters:
         for letter, name in ((made.letter, told.stay.note_id), (made.to_patient, f"{told.stay.note_id}-patient")):
             if letter is not None:
                 files = dict(pages(name, letter, head, self.asked.formats))
-                for file, data in files.items():
-                    self._write(file, data)
+                if "document" not in self.job.formats:
+                    for file, data in files.items():
+                        self._write(file, data)
                 found.append((letter, files))
         return found
+
+    def _document(self, name: str, document: Json) -> None:
+        """Write a document bundle, as XML where the people are written so, as JSON where anything else is."""
+        self.counts["documents"] += 1
+        if "xml" in self.job.formats:
+            from fhirsynth.fhir.xml import to_xml
+
+            self._write(f"{name}.xml", to_xml(document), output.DOCUMENTS)
+        if self.job.formats != ("xml",):
+            self._write(f"{name}.json", to_bytes(document), output.DOCUMENTS)
 
     def _annotate(self, note: gold.Note) -> None:
         self._notes.append(note)

@@ -5,18 +5,24 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import IO, Literal, NamedTuple, get_args
 
+from fhirsynth.errors import InputError
 from fhirsynth.record.schema import Person
 from fhirsynth.spec import SHARD_SIZE, Spec
 
-Format = Literal["bundle", "ndjson"]
+Format = Literal["bundle", "ndjson", "xml", "parquet", "csv", "document"]
+FORMATS: tuple[Format, ...] = get_args(Format)
 
 PEOPLE = "people"
 NDJSON = "ndjson"
+PARQUET, CSV = "parquet", "csv"
 ORGANISATIONS = "organisations.json"
+ORGANISATIONS_XML = "organisations.xml"
+#: What the columns of tables mean: to be read by people, by spreadsheets, and by tools.
+DICTIONARIES = ("data-dictionary.md", "data-dictionary.csv", "data-dictionary.json")
 MANIFEST = "manifest.json"
 LETTERS = "letters"
 #: Folders in that of the letters: document bundles, and annotations as BRAT reads them.
@@ -26,11 +32,40 @@ SUMMARY = "summary.json"
 STATE = ".fhirsynth"
 PARTS = f"{STATE}/parts"
 
+#: The folder of each format, and its files beside that. Documents lie in the folder of the letters.
+FOLDERS: dict[Format, str] = {"bundle": PEOPLE, "ndjson": NDJSON, "xml": PEOPLE, "parquet": PARQUET, "csv": CSV}
+_BESIDE: dict[Format, tuple[str, ...]] = {
+    "bundle": (ORGANISATIONS,),
+    "ndjson": (ORGANISATIONS,),
+    "xml": (ORGANISATIONS_XML,),
+    "parquet": DICTIONARIES,
+    "csv": DICTIONARIES,
+}
+
 #: More people than this are kept in sub-folders of so many shards each.
 _FLAT = 10_000
 _SHARDS_A_FOLDER = 5
 _LEVEL = 6  # of gzip
 _CHUNK = 1 << 20
+
+
+def formats(text: str | Iterable[str]) -> tuple[Format, ...]:
+    """The formats that are named, once and in their usual order; in a text there are commas between.
+
+    Raises InputError, in the words of the command line, for one that there is not.
+    """
+    named = [part.strip() for part in text.split(",")] if isinstance(text, str) else list(text)
+    wrong = [name for name in named if name not in FORMATS]
+    if wrong or not named:
+        said = f"one of {', '.join(FORMATS)}, or several with commas between"
+        raise InputError(f"--format: expected {said}; found {', '.join(wrong) or 'nothing'}")
+    return tuple(name for name in FORMATS if name in named)
+
+
+def names(formats: Iterable[Format]) -> list[str]:
+    """Files and folders that a run in these formats writes into its folder, but for those of letters."""
+    found = [name for form in formats for name in (*_BESIDE.get(form, ()), *filter(None, [FOLDERS.get(form)]))]
+    return list(dict.fromkeys([*found, MANIFEST, STATE]))
 
 
 class Written(NamedTuple):
@@ -87,12 +122,31 @@ def join(out: Path, path: str, parts: Iterable[Path], head: bytes = b"") -> Writ
     return Written(path, digest.hexdigest(), size)
 
 
-def person_path(spec: Spec, shard: int, position: int, person: Person, *, gzipped: bool) -> str:
+def fill(out: Path, path: str, filling: Callable[[IO[bytes]], object]) -> Written:
+    """Write one file by giving it, open, to `filling`. Raises OSError as `write`, and what `filling` raises."""
+    final = out / path
+    temporary = out / STATE / "tmp" / final.name
+    try:
+        with temporary.open("w+b") as file:
+            filling(file)
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        temporary.replace(final)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return Written(path, digest, size)
+
+
+def person_path(
+    spec: Spec, shard: int, position: int, person: Person, *, gzipped: bool, suffix: Literal["json", "xml"] = "json"
+) -> str:
     """Path of a person's bundle: the living are numbered from 1, the dead come after them by name."""
     living = position < spec.shard_size(shard)
     width = max(6, len(str(spec.n)))
     number = f"{shard * SHARD_SIZE + position + 1:0{width}d}" if living else f"dead-{person.ordinal + 1:0{width}d}"
-    return f"{PEOPLE}/{_within(spec, shard)}{number}-{person.id}.json" + (".gz" if gzipped else "")
+    return f"{PEOPLE}/{_within(spec, shard)}{number}-{person.id}.{suffix}" + (".gz" if gzipped else "")
 
 
 def letter_path(spec: Spec, shard: int, file: str, kind: str = "") -> str:

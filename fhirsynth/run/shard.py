@@ -121,11 +121,13 @@ def organisations(spec: Spec, used: Collection[str] | None = None) -> Json:
 
     With `used` (ids, as `places_used` finds them) only those, and what they belong to; otherwise every place there is.
     """
-    kit = tools(spec.index_date)
-    tables = place_tables(kit.places)
-    if used is not None:
-        tables = _with_what_they_belong_to(tables, used)
-    return organisations_bundle(tables, kit.context)
+    return organisations_bundle(places(spec, used), tools(spec.index_date).context)
+
+
+def places(spec: Spec, used: Collection[str] | None = None) -> dict[str, list[Any]]:
+    """The tables of places and staff: with `used`, only of those and what they belong to."""
+    tables = place_tables(tools(spec.index_date).places)
+    return tables if used is None else _with_what_they_belong_to(tables, used)
 
 
 def places_used(shard: Shard) -> set[str]:

@@ -24,21 +24,29 @@ from fhirsynth.spec import Spec
 if TYPE_CHECKING:
     from fhirsynth.letters.folder import Letters
 
-#: Packages whose version can change the bytes that are written.
+#: Packages whose version can change the bytes that are written, and those that do so for one format.
 _PACKAGES = ("numpy", "orjson", "pydantic")
-_OURS = (output.PEOPLE, output.NDJSON, output.ORGANISATIONS, output.MANIFEST, output.STATE)
+_OF_FORMAT: dict[Format, str] = {"xml": "lxml", "parquet": "pyarrow", "csv": "pyarrow"}
 _RUN = "run.json"
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be written where; the same for every shard, and passed to the workers."""
+    """What is to be written where; the same for every shard, and passed to the workers.
+
+    `format`: one of `output.FORMATS`, or several with commas between.
+    """
 
     spec: Spec
     out: Path
-    format: Format = "bundle"
+    format: str = "bundle"
     gzip: bool = False
     letters: Letters | None = None
+
+    @property
+    def formats(self) -> tuple[Format, ...]:
+        """The formats, in their usual order. Raises InputError for one that there is not."""
+        return output.formats(self.format)
 
     @property
     def state(self) -> Path:
@@ -52,7 +60,8 @@ def identity(job: Job) -> dict[str, Any]:
     Raises InputError where the writer of the letters cannot be had.
     """
     versions = {"fhirsynth": __version__, "python": platform.python_version()}
-    versions |= {name: metadata.version(name) for name in _PACKAGES}
+    of_format = {_OF_FORMAT[form] for form in job.formats if form in _OF_FORMAT}
+    versions |= {name: metadata.version(name) for name in (*_PACKAGES, *sorted(of_format))}
     told = {
         "spec": job.spec.model_dump(mode="json"),
         "format": job.format,
@@ -131,7 +140,9 @@ def _make_ready(job: Job, wanted: dict[str, Any]) -> None:
         (job.state / name).mkdir(parents=True, exist_ok=True)
     for left in (job.state / "tmp").iterdir():
         left.unlink()
-    (job.out / (output.PEOPLE if job.format == "bundle" else output.NDJSON)).mkdir(exist_ok=True)
+    for form in job.formats:
+        if form in output.FOLDERS:
+            (job.out / output.FOLDERS[form]).mkdir(exist_ok=True)
     _note(job, _RUN, wanted)
 
 
@@ -192,15 +203,13 @@ def _compare(out: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
 def _clear(job: Job) -> None:
     """Remove what an earlier run wrote, and nothing else."""
     begun = _begun(job.out)
-    ours = [job.out / name for name in _OURS if (job.out / name).exists()]
-    letters = job.out / output.LETTERS
-    if begun is not None and any("letters" in (_read(path) or {}) for path in _heads(job.out)):
-        ours += [letters] if letters.exists() else []
-    elif job.letters is not None and letters.exists():
-        raise InputError(_not_ours(letters))
-    if ours and begun is None:
-        raise InputError(_not_ours(ours[0]))
-    for path in ours:
+    ours = output.names(output.formats(begun["format"])) if begun is not None else []
+    if any("letters" in (_read(path) or {}) for path in _heads(job.out)):
+        ours.append(output.LETTERS)
+    for name in [*output.names(job.formats), *([output.LETTERS] if job.letters is not None else [])]:
+        if name not in ours and (job.out / name).exists():
+            raise InputError(_not_ours(job.out / name))
+    for path in [job.out / name for name in ours if (job.out / name).exists()]:
         if path.is_dir():
             shutil.rmtree(path)
         else:

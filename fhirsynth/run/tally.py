@@ -24,12 +24,14 @@ _PER = 10_000
 class Tally:
     """Counts of one shard or of many. `conditions` and `expected` are of the living.
 
-    `letters`: stays, letters to whom, drafts and what became of them, as `making.make` counts; None without letters.
+    `resources` and `rows` (of the record's tables) count what is written. `letters`: stays, letters to whom, drafts and
+    what became of them, as `making.make` counts; None without letters.
     """
 
     living: int = 0
     dead: int = 0
     resources: Counter[str] = field(default_factory=Counter)
+    rows: Counter[str] = field(default_factory=Counter)
     conditions: Counter[str] = field(default_factory=Counter)
     expected: dict[str, float] = field(default_factory=dict)
     letters: Counter[str] | None = None
@@ -39,6 +41,7 @@ class Tally:
         self.living += other.living
         self.dead += other.dead
         self.resources.update(other.resources)
+        self.rows.update(other.rows)
         self.conditions.update(other.conditions)
         for key, number in other.expected.items():
             self.expected[key] = self.expected.get(key, 0.0) + number
@@ -55,13 +58,15 @@ class Tally:
             "conditions": dict(sorted(self.conditions.items())),
             "expected": {key: round(number, 6) for key, number in sorted(self.expected.items())},
         }
+        if self.rows:
+            counted["rows"] = dict(sorted(self.rows.items()))
         return counted if self.letters is None else counted | {"letters": dict(sorted(self.letters.items()))}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Tally:
         """What `as_json` wrote."""
         letters = Counter(data["letters"]) if "letters" in data else None
-        counters = Counter(data["resources"]), Counter(data["conditions"])
+        counters = Counter(data["resources"]), Counter(data.get("rows", {})), Counter(data["conditions"])
         return cls(data["living"], data["dead"], *counters, data["expected"], letters)
 
 

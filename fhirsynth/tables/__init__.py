@@ -1,0 +1,1 @@
+"""The record as tables in files: Parquet, CSV, and the data dictionary that says what their columns mean."""
