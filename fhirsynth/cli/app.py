@@ -8,13 +8,13 @@ from typing import Annotated, NoReturn
 import typer
 
 from fhirsynth import __version__
-from fhirsynth.cli import letters, population, profiles, show, validate
+from fhirsynth.cli import fixtures, letters, load, population, profiles, samples, serve, show, validate
 from fhirsynth.cli.commands import Command
 from fhirsynth.errors import FhirsynthError
 
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 validate found an error; 2 the input is wrong or cannot be read; "
-    "3 the output cannot be written; 130 interrupted."
+    "Exit codes: 0 done; 1 validate found an error, or load something that the server refused or holds otherwise; "
+    "2 the input is wrong or cannot be read; 3 the output cannot be written; 130 interrupted."
 )
 
 app = typer.Typer(
@@ -27,9 +27,13 @@ app = typer.Typer(
 )
 app.command("population", cls=Command)(population.population)
 app.add_typer(letters.app, name="letters")
+app.command("load")(load.load)
+app.command("samples")(samples.samples)
+app.command("serve")(serve.serve)
 app.command("show")(show.show)
 app.command("validate")(validate.validate)
 app.add_typer(profiles.app, name="profiles")
+app.command("fixtures")(fixtures.fixtures)
 
 
 def _version(wanted: bool) -> None:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from fhirsynth.cli.lives import Json, nhs_number
+from fhirsynth.cli.lives import NHS_NUMBER, Json, nhs_number
 from fhirsynth.knowledge.units import written
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ _PRESCRIBED = {"inpatient": " in hospital:", "discharge": " to take home:"}
 _FLAGS = {"H": "high", "HH": "very high", "L": "low", "LL": "very low"}
 _STAYS = ("IMP", "SS")
 _ETHNIC = "Extension-UKCore-EthnicCategory"
+_NO_NUMBER = "Extension-UKCore-NHSNumberUnavailableReason"
+_INTERPRETER = "patient-interpreterRequired"
+#: National code of an NHS number that is present and verified.
+_VERIFIED = "01"
 
 
 def list_people(console: Console, people: Iterable[list[Json]], limit: int) -> None:
@@ -78,6 +82,32 @@ def _problems(resources: list[Json]) -> list[Json]:
         for item in _of(resources, "Condition")
         if any(c.get("code") == "problem-list-item" for k in item.get("category", ()) for c in k.get("coding", ()))
     ]
+
+
+def _extensions(patient: Json) -> list[Json]:
+    return list(patient.get("extension", ()))
+
+
+def _number(patient: Json) -> str:
+    """The NHS number, and whether it is to be trusted; or why there is none."""
+    number = nhs_number(patient)
+    if not number:
+        reasons = (item for item in _extensions(patient) if item["url"].endswith(_NO_NUMBER))
+        why = next((words(item.get("valueCodeableConcept")) for item in reasons), "")
+        return f"no NHS number: {why}" if why else "no NHS number"
+    for identifier in patient.get("identifier", ()):
+        for item in identifier.get("extension", ()) if identifier.get("system") == NHS_NUMBER else ():
+            status = item.get("valueCodeableConcept", {})
+            if any(c.get("code") != _VERIFIED for c in status.get("coding", ())):
+                return f"NHS number {number}, not to be relied on: {words(status)}"
+    return f"NHS number {number}"
+
+
+def _restricted(patient: Json) -> str:
+    """That not everyone may see who this is and where they live."""
+    labels = patient.get("meta", {}).get("security", ())
+    said = [label.get("display", label["code"]) for label in labels if label.get("code") in ("R", "V")]
+    return f"Confidentiality: {', '.join(said)}" if said else ""
 
 
 def _quantity(quantity: Json) -> str:
@@ -142,15 +172,18 @@ class _Telling:
         self.console.print(f"[bold]{escape(name(patient))}[/bold]  {patient.get('gender', '')}, born {_day(born)}")
         if died:
             self.console.print(f"died {_day(died)}")
-        lines = [f"NHS number {nhs_number(patient)}"]
+        lines = [_restricted(patient), _number(patient)]
         for address in patient.get("address", ()):
-            lines.append(", ".join([*address.get("line", ()), address.get("city", ""), address.get("postalCode", "")]))
+            parts = (*address.get("line", ()), address.get("city"), address.get("postalCode"))
+            lines.append(", ".join(filter(None, parts)))
         lines.extend(contact["value"] for contact in patient.get("telecom", ()))
-        for extension in patient.get("extension", ()):
+        for extension in _extensions(patient):
             if extension["url"].endswith(_ETHNIC):
                 lines.append(words(extension.get("valueCodeableConcept")))
         status = words(patient.get("maritalStatus"))
         speaks = ", ".join(words(item.get("language")) for item in patient.get("communication", ()))
+        if any(item["url"].endswith(_INTERPRETER) and item.get("valueBoolean") for item in _extensions(patient)):
+            speaks += " (needs an interpreter)"
         lines.append(", ".join(part for part in (status, f"speaks {speaks}" if speaks else "") if part))
         practice = self._place(patient.get("managingOrganization"))
         lines.append(f"registered with {practice}" if practice else "")

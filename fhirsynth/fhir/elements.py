@@ -55,22 +55,24 @@ def number(value: float, decimals: int) -> float | int:
     return round(value, decimals) if decimals else round(value)
 
 
-def address(lines: str, postcode: str, use: str) -> Json:
+def address(lines: str, postcode: str | None, use: str, country: str = "GB") -> Json:
     """An Address from lines joined by line ends, the last of them the town."""
     *street, town = lines.split("\n")
     found: Json = {"use": use, "type": "physical"}
     if street:
         found["line"] = street
     found["city"] = town
-    found["postalCode"] = postcode
-    found["country"] = "GB"
+    if postcode is not None:
+        found["postalCode"] = postcode
+    found["country"] = country
     return found
 
 
 def human_name(prefix: str, given: str, surname: str, use: str = "official") -> Json:
-    """A HumanName; `given` names are separated by a space."""
-    text = f"{prefix} {given} {surname}" if prefix else f"{given} {surname}"
-    name: Json = {"use": use, "text": text, "family": surname, "given": given.split(" ")}
+    """A HumanName; `given` names are separated by a space, and "" where somebody has only one name."""
+    name: Json = {"use": use, "text": " ".join(filter(None, (prefix, given, surname))), "family": surname}
+    if given:
+        name["given"] = given.split(" ")
     if prefix:
         name["prefix"] = [prefix]
     return name

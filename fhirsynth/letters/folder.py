@@ -25,7 +25,7 @@ DEVICES = ("cpu", "cuda")
 
 #: Packages whose version can change the bytes of a format or form, and the extra that brings one.
 _PACKAGES = {"html": ("jinja2", "markupsafe"), "pdf": ("typst",), "spacy": ("spacy",)}
-_EXTRAS = {"typst": "letters", "spacy": "spacy"}
+_EXTRAS = {"typst": "pdf", "spacy": "spacy"}
 
 
 class Letters(NamedTuple):
@@ -156,11 +156,17 @@ def letterhead(told: Told, places: dict[str, Any]) -> Letterhead:
         practice_address=(*practice.address.split("\n"), practice.postcode),
         patient=patient.text,
         patient_short=patient.values["short"].text,
-        patient_address=(*person.address.split("\n"), person.postcode),
+        patient_address=_lines(person),
         born=date_of(person.birth),
-        nhs_number=person.nhs_number,
+        nhs_number=person.nhs_number or "",
         written=saying.moment(encounter.end).date(),
         author=f"{author.prefix} {author.given[0]} {author.surname}" if author is not None else "",
         grade=(role.role.replace("-", " ").capitalize() if role is not None else ""),
         specialty=admission.values["specialty"].text,
     )
+
+
+def _lines(person: rec.Person) -> tuple[str, ...]:
+    """A person's address, the postcode last; no lines where it is withheld."""
+    lines = person.address.split("\n") if person.address is not None else []
+    return (*lines, person.postcode) if person.postcode is not None else tuple(lines)

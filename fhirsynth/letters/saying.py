@@ -65,5 +65,5 @@ def aged(born: dt.date, on: dt.date) -> tuple[str, str]:
 
 
 def nhs_number(value: str) -> str:
-    """999 123 4567."""
-    return f"{value[:3]} {value[3:6]} {value[6:]}"
+    """999 123 4567; of "", which stands for none, that it is not known."""
+    return f"{value[:3]} {value[3:6]} {value[6:]}" if value else "not known"

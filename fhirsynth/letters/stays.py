@@ -187,16 +187,18 @@ class _Facts:
         person = self.person
         age, aged = saying.aged(date_of(person.birth), self.start.date())
         given = person.given.split(" ")[0]
-        name = f"{person.prefix} {given} {person.surname}".strip()
-        short = given if self._age < CHILD else f"{person.prefix} {person.surname}".strip()
+        name = " ".join(filter(None, (person.prefix, given, person.surname)))
+        short = given if given and self._age < CHILD else f"{person.prefix} {person.surname}".strip()
         values = {
             "": Value(name, "person_name"),
             "short": Value(short, "person_name"),
             "age": Value(age, "age"),
             "aged": Value(aged, "age"),
             "born": Value(saying.date(date_of(person.birth)), "date"),
-            "nhs": Value(saying.nhs_number(person.nhs_number), "nhs_number", NHS_NUMBER, person.nhs_number),
         }
+        if person.nhs_number is not None:
+            said = saying.nhs_number(person.nhs_number)
+            values["nhs"] = Value(said, "nhs_number", NHS_NUMBER, person.nhs_number)
         self.add("patient", values, person, required=True)
         practice = self.reader.places[person.practice_id]
         who, doctor = self._staff(person.gp_role_id)

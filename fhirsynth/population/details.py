@@ -83,6 +83,11 @@ def _plain(text: str) -> str:
     return "".join(c for c in folded if "a" <= c <= "z")
 
 
+def email_name(given: str, surname: str) -> str:
+    """What stands before the number and the @ of somebody's e-mail address: `anne.oneill`."""
+    return ".".join(filter(None, (_plain(given.partition(" ")[0]), _plain(surname))))
+
+
 class Details:
     """Writes `persons` and `contacts`, one group of people at a time.
 
@@ -140,7 +145,7 @@ class Details:
             ordinal = self._first + start + i
             email = None
             if own and self._u() < (0.85 if age < 75 else 0.4):
-                local = f"{_plain(given.partition(' ')[0])}.{_plain(surnames[i])}{ordinal}"
+                local = f"{email_name(given, surnames[i])}{ordinal}"
                 email = f"{local}@{EMAIL[int(self._u() * 3)]}"
             language = told["language"][i]
             self.persons.append(

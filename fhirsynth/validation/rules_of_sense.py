@@ -89,8 +89,8 @@ class Life:
         return self.by_type.get(kind, [])
 
     def age(self, moment: str) -> int:
-        """Whole years of age on the day of a date or date-time."""
-        born, day = dt.date.fromisoformat(self.birth), dt.date.fromisoformat(moment[:10])
+        """Whole years of age on the day of a date or date-time; of a shorter date, in its middle."""
+        born, day = _day(self.birth), _day(moment)
         return day.year - born.year - ((day.month, day.day) < (born.month, born.day))
 
     @cached_property
@@ -134,6 +134,11 @@ def _at(resource: Json, path: str) -> Any:
     for part in path.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     return value
+
+
+def _day(text: str) -> dt.date:
+    """The day of a date or date-time; the middle of a year or a month where no more is said."""
+    return dt.date.fromisoformat(text[:10] + {4: "-07-02", 7: "-15"}.get(len(text), ""))
 
 
 def _before(first: str, second: str) -> bool:

@@ -1,0 +1,412 @@
+"""The named samples: what lies in samples/named is what the command writes, sound, and each person is their case."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nhs_number
+import pytest
+
+from fhirsynth import knowledge
+from fhirsynth.cli.app import main
+from fhirsynth.errors import InputError
+from fhirsynth.named import Named, cases, making, people
+from fhirsynth.named.cases import Case
+from fhirsynth.named.writing import write
+from fhirsynth.record import Record
+from fhirsynth.run import shard
+from fhirsynth.validation import check_path
+from fhirsynth.validation.hl7 import Hl7Engine
+from fhirsynth.validation.rules_of_sense import Known, Life
+
+Json = dict[str, Any]
+SAMPLES = Path(__file__).parent.parent / "samples" / "named"
+UK_CORE = "https://fhir.hl7.org.uk/StructureDefinition/Extension-UKCore-"
+#: Days before the index date, 1 January 2026.
+LAST_WEEK = ("2025-12-25", "2026-01-01")
+
+
+def command(*arguments: object) -> int:
+    """Run the command line; its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder."""
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.fixture(scope="module")
+def everybody() -> dict[str, Named]:
+    """All cases made, by key."""
+    return {named.case.key: named for named in people()}
+
+
+def resources(key: str, kind: str) -> list[Json]:
+    """The committed resources of one type of one person."""
+    bundle = json.loads((SAMPLES / "people" / f"{key}.json").read_bytes())
+    return [entry["resource"] for entry in bundle["entry"] if entry["resource"]["resourceType"] == kind]
+
+
+def patient(key: str) -> Json:
+    [found] = resources(key, "Patient")
+    return found
+
+
+def extension(resource: Json, name: str) -> str:
+    """The code of a UK Core extension of a resource; "" where it is not there."""
+    for item in resource.get("extension", ()):
+        if item["url"] == UK_CORE + name:
+            return str(item["valueCodeableConcept"]["coding"][0]["code"])
+    return ""
+
+
+# --- the files ---------------------------------------------------------------------------------------
+
+
+def test_what_lies_there_is_what_the_command_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, archive = tmp_path / "made", tmp_path / "made.zip"
+    assert command("samples", "--out", out, "--zip", archive) == 0, capsys.readouterr().err
+    made, kept = contents(out), contents(SAMPLES)
+    assert sorted(made) == sorted(kept)
+    changed = [name for name, data in kept.items() if made[name] != data]
+    assert not changed, f"{', '.join(changed)}: run `fhirsynth samples --out samples/named --overwrite`"
+    with zipfile.ZipFile(archive) as pack:
+        names = pack.namelist()
+        assert names == sorted(names)
+        assert {name.partition("/")[2]: pack.read(name) for name in names} == made
+        assert {info.date_time for info in pack.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["made", "made.zip"]
+
+
+def test_a_zip_is_the_same_each_time(everybody: dict[str, Named], tmp_path: Path) -> None:
+    few = [everybody["newborn"], everybody["leap-day"]]
+    for name in ("one.zip", "two.zip"):
+        write(few, None, tmp_path / name)
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+
+
+def test_they_are_small_enough_to_keep() -> None:
+    assert sum(map(len, contents(SAMPLES).values())) < 6_000_000
+
+
+def test_the_page_has_a_line_for_each() -> None:
+    page = (SAMPLES / "README.md").read_text(encoding="utf-8")
+    lines = [line for line in page.splitlines() if line.startswith("| [")]
+    assert [line.split("]")[0].removeprefix("| [") for line in lines] == list(cases().people)
+    listed = json.loads((SAMPLES / "manifest.json").read_bytes())["people"]
+    assert [(entry["key"], entry["file"]) for entry in listed] == [
+        (key, f"people/{key}.json") for key in cases().people
+    ]
+    assert all(entry["nhs_number"] == numbers(entry["key"]) for entry in listed)
+
+
+def numbers(key: str) -> str | None:
+    """The NHS number in somebody's Patient, if there is one."""
+    identifiers = patient(key).get("identifier", [])
+    return identifiers[0]["value"] if identifiers else None
+
+
+def test_a_folder_that_is_not_ours_stays(
+    everybody: dict[str, Named], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    few = [everybody["leap-day"]]
+    write(few, out)  # an empty one is taken
+    before = contents(out)
+    assert command("samples", "--out", out) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    write(few, out, overwrite=True)
+    assert contents(out) == before
+    (out / "manifest.json").write_text("{}", encoding="utf-8")
+    assert command("samples", "--out", out, "--overwrite") == 2
+    assert "did not write" in capsys.readouterr().err
+    assert sorted(contents(out)) == sorted(before)
+    with pytest.raises(InputError, match="name of a file"):
+        write(few, None, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_the_list_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command("samples", "--list") == 0
+    printed = capsys.readouterr().out
+    assert all(key in printed for key in cases().people)
+    assert not list(tmp_path.iterdir())
+    assert command("samples", "--list", "--letters") == 2
+
+
+def test_letters_are_written_on_request(everybody: dict[str, Named], tmp_path: Path) -> None:
+    mother = everybody["new-mother"]
+    write([mother], tmp_path / "out", letters=True)
+    files = contents(tmp_path / "out")
+    letters = [name for name in files if name.startswith("letters/") and name.endswith(".txt")]
+    assert letters
+    assert mother.person.surname in files[letters[0]].decode()
+    bundle = json.loads(files["people/new-mother.json"])
+    kinds = Counter(entry["resource"]["resourceType"] for entry in bundle["entry"])
+    assert kinds["DocumentReference"] == len(letters)
+    [listed] = json.loads(files["manifest.json"])["people"]
+    assert set(letters) <= set(listed["letters"]) <= set(files)
+
+
+# --- they are sound -----------------------------------------------------------------------------------
+
+
+def test_validation_finds_no_error() -> None:
+    errors = [str(finding) for finding in check_path(SAMPLES) if finding.severity == "error"]
+    assert not errors, "\n".join(errors[:10])
+
+
+def test_hl7_finds_no_error_in_who_they_are(hl7_engine: Hl7Engine) -> None:
+    """Of each only what the population's own judged samples have no example of."""
+    entries = [
+        {"fullUrl": f"https://fhirsynth.example/fhir/{kind}/{item['id']}", "resource": item}
+        for key in cases().people
+        for kind in ("Patient", "RelatedPerson", "Flag")
+        for item in resources(key, kind)
+    ]
+    document = {"resourceType": "Bundle", "type": "collection", "entry": entries}
+    judged = next(iter(hl7_engine.check_many([document])))
+    errors = [str(finding) for finding in judged if finding.severity == "error"]
+    assert not errors, "\n".join(errors[:10])
+
+
+def test_the_record_holds_together(everybody: dict[str, Named]) -> None:
+    places = Record(shard.place_tables(shard.tools(making.INDEX).places))
+    whole = Record.concat([places, making.record(list(everybody.values()))])
+    assert whole.check() == []
+    assert whole.arrow("person").num_rows == len(everybody)
+
+
+def test_nhs_numbers_are_of_the_test_range_and_each_of_one_person(everybody: dict[str, Named]) -> None:
+    found = [named.person.nhs_number for named in everybody.values() if named.person.nhs_number is not None]
+    assert len(set(found)) == len(found) == len(everybody) - 2  # two have none
+    assert all(number.startswith("999") and nhs_number.is_valid(number) for number in found)
+
+
+def test_everybody_is_where_the_search_begins(everybody: dict[str, Named]) -> None:
+    """So that the command is quick: the seeds in the file are those of the knowledge files of today."""
+    assert {key: named.seed for key, named in everybody.items()} == {
+        key: case.seed for key, case in cases().people.items()
+    }
+
+
+def test_the_search_goes_on_and_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = cases().people["leap-day"]
+    other = Case.model_validate(case.model_dump() | {"seed": case.seed + 1})
+    assert making.find(other, {}).seed > case.seed
+    monkeypatch.setattr(making, "_MOST", 3)
+    nobody = Case.model_validate(case.model_dump() | {"shows": {"medicines": 1_000}})
+    with pytest.raises(InputError, match="nobody in 3 populations fits the case 'leap-day'"):
+        making.find(nobody, {})
+
+
+def test_a_mistake_in_a_case_is_found() -> None:
+    fine = cases().people["leap-day"].model_dump()
+    with pytest.raises(ValueError, match="no column 'shoe_size'"):
+        Case.model_validate(fine | {"set": {"shoe_size": 42}})
+    with pytest.raises(ValueError, match="no sign 'wings'"):
+        Case.model_validate(fine | {"shows": {"wings": 2}})
+
+
+# --- each is their case --------------------------------------------------------------------------------
+
+
+def _no_number(key: str, reason: str) -> bool:
+    return "identifier" not in patient(key) and extension(patient(key), "NHSNumberUnavailableReason") == reason
+
+
+def _status(key: str, code: str) -> bool:
+    return extension(patient(key)["identifier"][0], "NHSNumberVerificationStatus") == code
+
+
+def _restricted(key: str) -> bool:
+    told = [patient(key), *resources(key, "RelatedPerson")]
+    return all({label["code"] for label in item["meta"]["security"]} == {"HTEST", "R"} for item in told)
+
+
+def _newborn_has_her_mother() -> bool:
+    """The mother's NHS number stands in the newborn's RelatedPerson, and the birth is the day of her delivery."""
+    parents = resources("newborn", "RelatedPerson")
+    [mother] = [item for item in parents if "identifier" in item]
+    stay = max((item for item in resources("new-mother", "Encounter") if item["class"]["code"] == "IMP"), key=_start)
+    born = patient("newborn")["birthDate"]
+    return (
+        mother["identifier"][0]["value"] == numbers("new-mother")
+        and stay["period"]["start"][:10] <= born <= stay["period"]["end"][:10]
+        and patient("newborn")["address"] == patient("new-mother")["address"]
+        and resources("newborn", "Encounter") == [e for e in resources("newborn", "Encounter") if _start(e) >= born]
+    )
+
+
+def _start(encounter: Json) -> str:
+    return str(encounter["period"]["start"])
+
+
+def _twins_differ_in_little() -> bool:
+    one, two = patient("twin-one"), patient("twin-two")
+    differ = {name for name in one if one[name] != two.get(name)}
+    same_family = one["name"][0]["family"] == two["name"][0]["family"]
+    mothers = [
+        {item["name"][0]["text"] for item in resources(key, "RelatedPerson")} for key in ("twin-one", "twin-two")
+    ]
+    return (
+        same_family
+        and mothers[0] == mothers[1]
+        and differ <= {"id", "text", "identifier", "name", "multipleBirthInteger", "contact", "extension"}
+        and (one["multipleBirthInteger"], two["multipleBirthInteger"]) == (1, 2)
+    )
+
+
+def _name(key: str, use: str = "official") -> Json:
+    return next(name for name in patient(key)["name"] if name["use"] == use)
+
+
+def _flags(key: str) -> set[str]:
+    return {flag["code"]["coding"][0]["code"] for flag in resources(key, "Flag")}
+
+
+def _statuses(key: str, kind: str) -> Counter[str]:
+    return Counter(item["status"] for item in resources(key, kind))
+
+
+def _offsets_differ() -> bool:
+    return any(
+        item["period"]["start"][19:] != item["period"]["end"][19:] for item in resources("clocks-change", "Encounter")
+    )
+
+
+def _usual_medicine_blocked() -> bool:
+    """Some prescription is not the usual first choice for its reason, whose class an earlier allergy rules out."""
+    known, life = Known(knowledge.load()), Life(_all("allergy-blocks-first-line"))
+    blocked = {
+        name
+        for item in life["AllergyIntolerance"]
+        for allergy in [known.allergies.get(item["code"]["coding"][0]["code"])]
+        if allergy
+        for name in allergy.blocks
+    }
+    conditions = {f"Condition/{item['id']}": item for item in life["Condition"]}
+    for item in life["MedicationRequest"]:
+        given = known.medicines.get(item["medicationCodeableConcept"]["coding"][0]["code"])
+        reason = conditions[item["reasonReference"][0]["reference"]]["code"]["coding"][0]["code"]
+        for condition in known.conditions[reason]:
+            usual = knowledge.load().medicines[condition.treatment[0].medicine[0]] if condition.treatment else given
+            if given and usual and usual.key != given.key and blocked & set(usual.classes):
+                return not blocked & set(given.classes)
+    return False
+
+
+def _all(key: str) -> list[Json]:
+    bundle = json.loads((SAMPLES / "people" / f"{key}.json").read_bytes())
+    return [entry["resource"] for entry in bundle["entry"]]
+
+
+def _running(key: str) -> int:
+    return sum(item["status"] == "active" for item in resources(key, "MedicationStatement"))
+
+
+IS_THE_CASE: dict[str, Callable[[], bool]] = {
+    "no-nhs-number": lambda: _no_number("no-nhs-number", "nhs-number-not-known"),
+    "overseas-visitor": lambda: (
+        _no_number("overseas-visitor", "overseas-patient")
+        and extension(patient("overseas-visitor"), "ResidentialStatus") == "O"
+        and patient("overseas-visitor")["address"][0]["country"] == "IN"
+        and "generalPractitioner" not in patient("overseas-visitor")
+        and [item["class"]["code"] for item in resources("overseas-visitor", "Encounter")] == ["EMER"]
+    ),
+    "number-not-traced": lambda: _status("number-not-traced", "02"),
+    "new-mother": lambda: bool(resources("new-mother", "Procedure")),
+    "newborn": lambda: _status("newborn", "08") and _newborn_has_her_mother(),
+    "twin-one": _twins_differ_in_little,
+    "twin-two": _twins_differ_in_little,
+    "very-long-name": lambda: (
+        len(_name("very-long-name")["family"]) == 53 and len(_name("very-long-name")["text"]) > 70
+    ),
+    "shortest-name": lambda: _name("shortest-name")["family"] == "O",
+    "single-name": lambda: (
+        "given" not in _name("single-name") and _name("single-name")["text"] == "Mr " + _name("single-name")["family"]
+    ),
+    "apostrophe": lambda: "'" in _name("apostrophe")["family"] and "’" in _name("apostrophe", "old")["family"],
+    "diacritics": lambda: not _fits(_name("diacritics")["text"], "latin-1"),
+    "welsh-speaker": lambda: (
+        not _fits(_name("welsh-speaker")["family"], "latin-1")
+        and patient("welsh-speaker")["communication"][0]["language"]["coding"][0]["code"] == "cy"
+    ),
+    "surname-null": lambda: _name("surname-null")["family"] == "Null",
+    "changed-name": lambda: _name("changed-name", "old")["family"] != _name("changed-name")["family"],
+    "leap-day": lambda: patient("leap-day")["birthDate"] == "2004-02-29",
+    "over-100": lambda: patient("over-100")["birthDate"] < "1926",
+    "birth-year-only": lambda: patient("birth-year-only")["birthDate"] == "1961",
+    "eighteen-today": lambda: patient("eighteen-today")["birthDate"] == "2008-01-01",
+    "died-last-week": lambda: (
+        LAST_WEEK[0] <= patient("died-last-week")["deceasedDateTime"] < LAST_WEEK[1]
+        and patient("died-last-week")["active"] is False
+    ),
+    "death-date-only": lambda: len(patient("death-date-only")["deceasedDateTime"]) == len("2025-01-01"),
+    "clocks-change": _offsets_differ,
+    "gender-unknown": lambda: (
+        patient("gender-unknown")["gender"] == "unknown" and extension(patient("gender-unknown"), "BirthSex") == "UNK"
+    ),
+    "gender-other": lambda: patient("gender-other")["gender"] == "other",
+    "gender-not-birth-sex": lambda: (
+        patient("gender-not-birth-sex")["gender"] == "female"
+        and extension(patient("gender-not-birth-sex"), "BirthSex") == "M"
+    ),
+    "no-fixed-abode": lambda: patient("no-fixed-abode")["address"][0]["postalCode"] == "ZZ99 3VZ",
+    "sensitive-address": lambda: _restricted("sensitive-address") and "address" in patient("sensitive-address"),
+    "withheld-address": lambda: (
+        _restricted("withheld-address") and not {"address", "telecom", "contact"} & set(patient("withheld-address"))
+    ),
+    "confidential-flag": lambda: "270456003" in _flags("confidential-flag"),
+    "child-protection": lambda: "342191000000101" in _flags("child-protection"),
+    "no-practice": lambda: not {"generalPractitioner", "managingOrganization"} & set(patient("no-practice")),
+    "two-practices": lambda: len(patient("two-practices")["generalPractitioner"]) == 2,
+    "care-home": lambda: {"450476008", "816361000000101"} <= _flags("care-home"),
+    "interpreter": lambda: "315594003" in _flags("interpreter"),
+    "many-medicines": lambda: _running("many-medicines") >= 25,
+    "allergy-blocks-first-line": _usual_medicine_blocked,
+    "declined-vaccine": lambda: _statuses("declined-vaccine", "Immunization")["not-done"] >= 2,
+    "missed-appointment": lambda: {"noshow", "booked"} <= set(_statuses("missed-appointment", "Appointment")),
+    "empty-record": lambda: (
+        {item["resourceType"] for item in _all("empty-record")} == {"Patient", "List", "Provenance"}
+    ),
+}
+
+
+def _fits(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("key", list(cases().people))
+def test_each_is_the_case(key: str) -> None:
+    assert IS_THE_CASE[key]()
+
+
+def test_what_is_unusual_is_said_when_a_life_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    for key, said in (
+        ("no-nhs-number", "no NHS number: NHS number not known"),
+        ("number-not-traced", "not to be relied on: Number present but not traced"),
+        ("sensitive-address", "Confidentiality: restricted"),
+        ("birth-year-only", "born 1961"),
+        ("interpreter", "(needs an interpreter)"),
+        ("confidential-flag", "Confidential patient data held"),
+    ):
+        assert command("show", SAMPLES / "people" / f"{key}.json") == 0
+        assert said in " ".join(capsys.readouterr().out.split())
