@@ -412,7 +412,7 @@ def test_what_cannot_be(asked: Letters, message: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("asked", "extra"),
-    [(Letters(formats=("pdf",)), "letters"), (Letters(annotations=("spacy",)), "spacy")],
+    [(Letters(formats=("pdf",)), "pdf"), (Letters(annotations=("spacy",)), "spacy")],
 )
 def test_without_a_package_the_extra_is_named(asked: Letters, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fhirsynth.letters.folder.util.find_spec", lambda name: None)
