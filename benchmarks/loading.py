@@ -96,9 +96,8 @@ def _verdict(server: Any, expected: dict[str, Any]) -> str:
     versions = server.versions()
     twice = sum(told != told[:1] * len(told) for told in versions.values())
     again = sum(len(told) - 1 for told in versions.values())
-    return (
-        f"{lost} lost or other, {len(held.keys() - expected.keys())} too many, {twice} told in two ways, {again} again"
-    )
+    more = len(held.keys() - expected.keys())
+    return f"{lost} lost or other, {more} too many, {twice} told in two ways, {again} sent again"
 
 
 def faults(out: Path, seeds: int = 20) -> None:
@@ -114,8 +113,8 @@ def faults(out: Path, seeds: int = 20) -> None:
         for seed in range(seeds):
             server.reset()
             faulty = server.fail(seed, retry_after="1")
-            job = Job(out, target(server.base), batch=50, journal=Path(folder) / "journal")
-            summary = loader.load(job, sample=5)
+            job = Job(out, target(server.base), batch=10, journal=Path(folder) / "journal")
+            summary = loader.load(job)
             print(
                 f"seed {seed}: {faulty.requests} requests, {dict(sorted(faulty.faults.items()))}, "
                 f"{summary.retries} again, sound {summary.is_sound}: {_verdict(server, expected)}; "
@@ -131,20 +130,23 @@ def kills(out: Path, times: int = 10) -> None:
     chance = random.Random(1)
     with tempfile.TemporaryDirectory() as folder, watched(Path(folder) / "sekmet") as server:
         journal = Path(folder) / "journal"
-        load = [*_FHIRSYNTH, "load", str(out), server.base, "--journal", str(journal), "--batch", "50", "--json"]
-        began = time.perf_counter()
+        load = [*_FHIRSYNTH, "load", str(out), server.base, "--journal", str(journal), "--batch", "25", "--json"]
+        counting = server.fail(0, share=0)  # which fails never
         subprocess.run(load, check=True, stdout=subprocess.DEVNULL)
-        usual = time.perf_counter() - began
-        print(f"not killed: {usual:.1f} s: {_verdict(server, expected)}")
+        requests = counting.requests
+        print(f"not killed: {requests} requests: {_verdict(server, expected)}")
         for number in range(times):
             server.reset()
+            counting = server.fail(0, share=0)
             journal.unlink()
             told = []
-            while True:
+            for at in (*sorted(chance.sample(range(1, requests), chance.randint(1, 3))), None):
                 resume = ["--resume"] if journal.exists() else []
-                process = subprocess.Popen([*load, *resume], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-                if len(told) < chance.randint(1, 3):
-                    time.sleep(chance.uniform(0.05, 0.9) * usual)
+                process = subprocess.Popen([*load, *resume], stdout=subprocess.PIPE)
+                while at is not None and counting.requests < at and process.poll() is None:
+                    time.sleep(0.002)
+                if at is not None:
+                    time.sleep(chance.uniform(0, 0.1))
                     process.kill()
                 said = process.communicate()[0]
                 if process.returncode == 0:
@@ -152,9 +154,7 @@ def kills(out: Path, times: int = 10) -> None:
                 lines = journal.read_bytes().count(b"\n") if journal.exists() else 0
                 told.append(f"{len(server.holds())} resources, {lines} lines")
             whole = json.loads(said)["complete"]
-            print(
-                f"load {number}: killed at {'; '.join(told) or 'no time'}: whole {whole}: {_verdict(server, expected)}"
-            )
+            print(f"load {number}: killed at {'; '.join(told)}: whole {whole}: {_verdict(server, expected)}")
 
 
 if __name__ == "__main__":

@@ -186,7 +186,8 @@ class _Telling:
             speaks += " (needs an interpreter)"
         lines.append(", ".join(part for part in (status, f"speaks {speaks}" if speaks else "") if part))
         practice = self._place(patient.get("managingOrganization"))
-        lines.append(f"registered with {practice}" if practice else "")
+        if practice or "managingOrganization" not in patient:
+            lines.append(f"registered with {practice or 'no practice'}")
         for line in filter(None, lines):
             self.console.print(escape(line))
 

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 from lxml import etree  # type: ignore[import-untyped]
-from lxml.etree import SubElement
+from lxml.etree import SubElement  # type: ignore[import-untyped]
 
 from fhirsynth import shipped
 from fhirsynth.fhir.elements import Json

@@ -45,8 +45,9 @@ class Unit(NamedTuple):
 class Source:
     """A folder whose units are known by number.
 
-    has_bundles: whether people are in `people/` rather than in `ndjson/`. people: how many there are. identity: a digest of the manifest and of the names and sizes of the files; the same
-    number means the same unit as long as it is the same.
+    `has_bundles`: whether people are in `people/` rather than in `ndjson/`; `people`: how many there are; `identity`: a
+    digest of the manifest and of the names and sizes of the files. The same number means the same unit as long as that
+    is the same.
     """
 
     folder: Path

@@ -26,8 +26,9 @@ class Case(Form):
     looked at first there, counted from 0. `who`: columns
     of the person and the value, or one of several values, that they must have ("*": any). `shows`: what their record
     must show, by the names of `fhirsynth.named.signs`. `set`: columns of the person that are given another value;
-    `without`: columns, or some tables of their record, that are left empty. `flags`: keys of alerts that are added. `child_of`, `twin_of`: the case whose newborn
-    or twin this is made. `second_practice`: the region of a practice where they are registered for a while besides.
+    `without`: columns, or some tables of their record, that are left empty. `flags`: keys of alerts that are added.
+    `child_of`, `twin_of`: the case whose newborn or twin this is made. `second_practice`: the region of a practice
+    where they are registered for a while besides.
     """
 
     key: Key

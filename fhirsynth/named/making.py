@@ -137,9 +137,13 @@ def _filled(rows: Rows) -> Rows:
 
 
 def record(named: list[Named]) -> Record:
-    """The tables of these people, without places."""
+    """The tables of these people, without places. Contacts who are not among them are people outside."""
     tables: Rows = {"person": [one.person for one in named]}
     for one in named:
         for table, rows in one.rows.items():
             tables.setdefault(table, []).extend(rows)
+    here = {one.person.id for one in named}
+    tables["contact"] = [
+        contact if contact.other_id in here else contact._replace(other_id=None) for contact in tables["contact"]
+    ]
     return Record(tables)

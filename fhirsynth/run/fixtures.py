@@ -88,9 +88,9 @@ def _same_letters(found: dict[str, Any] | None, wanted: Letters | None) -> bool:
 def read(file: Path) -> list[Fixture]:
     """The fixtures of a spec file, in its order.
 
-    A table has the fields of `fhirsynth.Spec` (of which `n` must be there), `format`, `gzip` and `letters` (those of the
-    phrasebook); its name is that of the folder, beside the file. Raises InputError with file and table for what cannot
-    be.
+    A table has the fields of `fhirsynth.Spec`, of which `n` must be there, and `format`, `gzip` and `letters` (those of
+    the phrasebook); its name is that of the folder, beside the file. Raises InputError with file and table for what
+    cannot be.
     """
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))

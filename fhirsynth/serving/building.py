@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-import gc
 import hashlib
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -56,7 +55,7 @@ def build(
     what people have), the first stays. Raises InputError where a file cannot be read, sqlite3.Error where the index
     cannot be written.
     """
-    with closing(sqlite3.connect(target, isolation_level=None)) as connection, _few_collections():
+    with closing(sqlite3.connect(target, isolation_level=None)) as connection:
         connection.execute("ATTACH ? AS loose", (str(loose),))
         connection.executescript(_QUICK + SCHEMA)
         making = _Making(connection, parameters)
@@ -77,17 +76,6 @@ def build(
                 progress(before, of)
         making.finish()
         connection.execute("COMMIT")
-
-
-@contextmanager
-def _few_collections() -> Iterator[None]:
-    """Lets the garbage collector rest: it would go over all that is read again and again, and finds no cycles in it."""
-    usual = gc.get_threshold()
-    gc.set_threshold(100_000, 50, 50)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
 
 
 def _resources(file: Path) -> Iterator[Json]:

@@ -193,7 +193,7 @@ def _spans(element: Any) -> Iterator[Value]:
         yield span
 
 
-_READ: Mapping[str, Callable[[Any], Iterator[Value]]] = {
+_READ: Mapping[str, Callable[[Any], Iterable[Value]]] = {
     "token": values.tokens,
     "reference": values.references,
     "uri": _uris,

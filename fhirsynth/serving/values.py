@@ -26,38 +26,44 @@ class Quantity(NamedTuple):
     code: str
 
 
-def tokens(value: Any) -> Iterator[tuple[str, str]]:
+def tokens(value: Any) -> list[tuple[str, str]]:
     """(system, code) of a CodeableConcept, Coding, Identifier, ContactPoint, code or boolean; system "" is none."""
-    if isinstance(value, bool):
-        yield IMPLIED, "true" if value else "false"
-    elif isinstance(value, str):
-        yield IMPLIED, value
-    elif isinstance(value, dict):
+    if isinstance(value, dict):
         codings = value.get("coding")
-        for coding in codings if isinstance(codings, list) else [value]:
+        if not isinstance(codings, list):
+            codings = [value]
+        found = []
+        for coding in codings:
             if isinstance(coding, dict):
-                code = coding.get("code", coding.get("value"))
-                system = coding.get("system", "")
+                code, system = coding.get("code", coding.get("value")), coding.get("system", "")
                 if isinstance(code, str) and isinstance(system, str):
-                    yield system, code
+                    found.append((system, code))
+        return found
+    if isinstance(value, str):
+        return [(IMPLIED, value)]
+    if isinstance(value, bool):
+        return [(IMPLIED, "true" if value else "false")]
+    return []
 
 
-def references(value: Any) -> Iterator[tuple[str, str]]:
+def references(value: Any) -> list[tuple[str, str]]:
     """(type, id) of a reference within the server, or of a resource that is there itself; ("", text) of any other."""
-    if isinstance(value, dict) and isinstance(kind := value.get("resourceType"), str):
-        if isinstance(identity := value.get("id"), str):
-            yield kind, identity
-        return
-    text = value.get("reference") if isinstance(value, dict) else value
-    if isinstance(text, str) and text:
-        yield split_reference(text)
+    text = value
+    if isinstance(value, dict):
+        text = value.get("reference")
+        if text is None and "resourceType" in value:
+            kind, identity = value["resourceType"], value.get("id")
+            return [(kind, identity)] if isinstance(kind, str) and isinstance(identity, str) else []
+    return [split_reference(text)] if isinstance(text, str) and text else []
 
 
 def split_reference(text: str) -> tuple[str, str]:
     """(type, id) of `Type/id`, with a version or without; ("", text) of a URL or what is contained."""
     parts = text.split("/")
-    if len(parts) in (2, 4) and parts[0].isalpha() and parts[0][0].isupper() and parts[2:3] in ([], ["_history"]):
-        return parts[0], parts[1]
+    if len(parts) == 2 or (len(parts) == 4 and parts[2] == "_history"):
+        kind, identity = parts[:2]
+        if kind.isalpha() and kind[0].isupper() and identity:
+            return kind, identity
     return "", text
 
 
