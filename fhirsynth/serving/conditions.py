@@ -21,6 +21,8 @@ from fhirsynth.serving.tables import IMPLIED_SYSTEM, NO_SYSTEM, TABLE_OF
 
 _PREFIXED = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(.*)", re.S)
 _IDENTITY = re.compile(r"[A-Za-z0-9.-]{1,64}")
+#: What the index beside a table is for. With a "+" before it SQLite leaves that index alone, and finds the resource.
+_COMPARED = re.compile(r"\b(first|after|value)\b")
 _DAY = 86_400_000  # milliseconds
 _DEEPEST = 3  # references that a chain may follow
 _MOST_VALUES = 400  # SQLite joins at most 500 queries
@@ -380,7 +382,8 @@ def _in_table(table: str, field: int, where: str, params: Sequence[Any]) -> Matc
     probe = None
     # What a table is sorted by leads to one row at once; where it does not, all that match are better found once.
     if where.startswith(("code = ?", "target = ?")) or table in ("moment", "quantity"):
-        probe = f"EXISTS (SELECT 1 FROM {table} WHERE field = ? AND resource = r.key AND ({where}))"
+        of_one = _COMPARED.sub(r"+\1", where)
+        probe = f"EXISTS (SELECT 1 FROM {table} WHERE field = ? AND resource = r.key AND ({of_one}))"
     return Match(select, probe, (field, *params))
 
 

@@ -189,12 +189,12 @@ def _ordered(index: Index, order: list[Order]) -> tuple[str, str]:
         else:
             table, fields = TABLE_OF[one.by.type].name, ", ".join(map(str, index.fields(one.by)))
             column = {"moment": "after" if one.falling else "first", "quantity": "value", "string": "folded"}
-            best = f"{end}({column.get(table, 'code')})"
+            best = f"{end}(+{column.get(table, 'code')})"  # "+": not by going through an index from its end
             if table in ("moment", "quantity"):  # sorted by resource, so that the value is quickly found
                 value = f"(SELECT {best} FROM {table} WHERE field IN ({fields}) AND resource = r.key)"
             else:
                 query = f"SELECT resource, {best} AS value FROM {table} WHERE field IN ({fields}) GROUP BY resource"
                 joins += f" LEFT JOIN ({query}) s{number} ON s{number}.resource = r.key"
                 value = f"s{number}.value"
-        said += [f"{value} IS NULL", f"{value} {'DESC' if one.falling else 'ASC'}"]
+        said.append(f"{value} {'DESC' if one.falling else 'ASC'} NULLS LAST")
     return ", ".join([*said, "r.key"]), joins
