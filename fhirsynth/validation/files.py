@@ -146,7 +146,7 @@ def _pipelined(judge: Judge, engine: ManyEngine, works: Iterable[Work]) -> Itera
 
 
 def _places(paths: Sequence[Path], files: Sequence[Path]) -> set[str] | None:
-    """Names of all places and staff in the organisations file of the run; None where there is none."""
+    """Names of all places and staff in the organisations files of the runs; None where there is none."""
     candidates = [file for file in files if file.name == reading.PLACES]
     for path in paths:
         if path != reading.INPUT:
@@ -154,9 +154,9 @@ def _places(paths: Sequence[Path], files: Sequence[Path]) -> set[str] | None:
             candidates += [
                 folder / reading.PLACES for folder in ((path, *parents[:2]) if path.is_dir() else parents[:3])
             ]
-    for file in candidates:
+    found: set[str] = set()
+    for file in dict.fromkeys(candidates):
         if file.is_file():
-            found: set[str] = set()
             for item in reading.read(file):
                 if isinstance(item, reading.Document):
                     found.update(f"{r['resourceType']}/{r.get('id')}" for r in reading.resources(item.content))
@@ -165,8 +165,7 @@ def _places(paths: Sequence[Path], files: Sequence[Path]) -> set[str] | None:
                         entry = part.parsed(file)[0]
                         whole = {"resourceType": "Bundle", "entry": [entry]}
                         found.update(f"{r['resourceType']}/{r.get('id')}" for r in reading.resources(whole))
-            return found
-    return None
+    return found or None
 
 
 # --- other processes ------------------------------------------------------------------------------
