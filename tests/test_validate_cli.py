@@ -434,6 +434,15 @@ def test_people_in_one_bundle_are_told_apart(tmp_path: Path) -> None:
     assert list(check_paths([tmp_path])) == []
 
 
+def test_places_of_several_runs_are_known_together(tmp_path: Path) -> None:
+    places = json.loads((SAMPLES / "organisations.json").read_bytes())
+    for name, entries in {"a": places["entry"][:1], "b": places["entry"]}.items():
+        (tmp_path / name / "people").mkdir(parents=True)
+        (tmp_path / name / "organisations.json").write_text(json.dumps(places | {"entry": entries}))
+    (tmp_path / "b/people/one.json").write_bytes(PEOPLE[2].read_bytes())
+    assert list(check_paths([tmp_path / "a", tmp_path / "b"])) == []
+
+
 # --- how it ends ----------------------------------------------------------------------------------
 
 
