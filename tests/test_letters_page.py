@@ -366,6 +366,6 @@ def test_without_typst_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setitem(sys.modules, "typst", None)
     _compiler.cache_clear()
-    with pytest.raises(InputError, match=r"pip install 'fhirsynth\[letters\]'"):
+    with pytest.raises(InputError, match=r"pip install 'fhirsynth\[pdf\]'"):
         pdf(letter(), HEAD)
     _compiler.cache_clear()
