@@ -202,6 +202,7 @@ def test_number_and_capitals() -> None:
         ("A {proc} was given.", "intravenous fluids", "Intravenous fluids were given."),
         ("{proc} was done.", "blood cultures", "Blood cultures were done."),
         ("{proc} were done.", "chest X-ray", "Chest X-ray was done."),
+        ("While {proc} were done, we spoke.", "chest X-ray", "While chest X-ray was done, we spoke."),
         ("We did the {proc} then.", "the usual test", "We did the usual test then."),
         ("Treatment of {proc} was quick.", "stones", "Treatment of stones was quick."),
         ("Done by {proc}.", "Dr A.", "Done by Dr A."),

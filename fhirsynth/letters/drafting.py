@@ -25,7 +25,7 @@ _COUNTED = frozenset({"condition", "procedure", "result", "medication"})
 
 _SENTENCE_END = re.compile(r"(?:^|[.!?]['\")]?\s+|\n)$")
 _NO_SENTENCE_END = re.compile(r"\b(?:e\.g|i\.e|vs|approx)\.\s+$")
-_SUBJECT = re.compile(r"(?:^|[.;:!?] |\n|, (?:and|but|while|whereas) )(?:(?:The|An?|the|an?) )?$")
+_SUBJECT = re.compile(r"(?:^|[.;:!?] |\n|, (?:and|but|while|whereas) )(?:While )?(?:(?:The|An?|the|an?) )?$")
 _LAST_WORD = re.compile(r"(?:^|(?<=[\s(]))([A-Za-z]+) $")
 _FIRST_WORD = re.compile(r"[A-Za-z]+(?![\w-])")
 _VERB = re.compile(r" (was|were|is|are|has|have)\b")
