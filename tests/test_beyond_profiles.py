@@ -916,9 +916,7 @@ def test_samples_have_nothing_worth_a_warning(file: Path) -> None:
         return
     issues = [i for kind, value in values(bundle) for rule in OF_TYPE.get(kind, ()) for i in rule(value) or ()]
     assert [i for i in issues if i.severity != "information"] == []
-    # named people have codes of alerts and confidentiality that ordinary ones never have
-    rare = {"code-known"} if "named" in file.parts else set()
-    assert {i.rule for i in issues} <= {"uk-postcode", *rare}
+    assert {i.rule for i in issues} <= {"uk-postcode"}
     assert list(check_group(made.resources(bundle), bundle=bundle)) == []
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -14,11 +16,15 @@ import pytest
 
 from fhirsynth import knowledge
 from fhirsynth.cli.app import main
+from fhirsynth.days import DAY, day_of
 from fhirsynth.errors import InputError
-from fhirsynth.named import Named, cases, making, people
+from fhirsynth.named import Named, cases, making, people, signs
+from fhirsynth.named.adding import added
 from fhirsynth.named.cases import Case
+from fhirsynth.named.sense import faults
 from fhirsynth.named.writing import write
 from fhirsynth.record import Record
+from fhirsynth.record.schema import TABLES
 from fhirsynth.run import shard
 from fhirsynth.validation import check_path
 from fhirsynth.validation.hl7 import Hl7Engine
@@ -193,7 +199,7 @@ def test_the_record_holds_together(everybody: dict[str, Named]) -> None:
 
 def test_nhs_numbers_are_of_the_test_range_and_each_of_one_person(everybody: dict[str, Named]) -> None:
     found = [named.person.nhs_number for named in everybody.values() if named.person.nhs_number is not None]
-    assert len(set(found)) == len(found) == len(everybody) - 2  # two have none
+    assert len(set(found)) == len(found) == len(everybody) - 3  # three have none
     assert all(number.startswith("999") and nhs_number.is_valid(number) for number in found)
 
 
@@ -222,6 +228,132 @@ def test_a_mistake_in_a_case_is_found() -> None:
         Case.model_validate(fine | {"shows": {"wings": 2}})
 
 
+# --- nothing in them that no general practitioner would write ------------------------------------------
+
+
+def life(named: Named, **rows: list[Any]) -> signs.Life:
+    """Somebody's record, with other rows in some tables."""
+    record = {name: named.rows.get(name, []) for name in TABLES}
+    return signs.Life(named.person, record | rows, day_of(making.INDEX), knowledge.load())
+
+
+def test_there_is_no_fault_in_anybody(everybody: dict[str, Named]) -> None:
+    found = {key: list(faults(life(named))) for key, named in everybody.items()}
+    assert {key: said for key, said in found.items() if said} == {}
+
+
+def test_who_has_a_fault_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(making, "_MOST", 2)
+    monkeypatch.setattr(making, "faults", lambda life: iter(["a fault"]))
+    with pytest.raises(InputError, match="nobody in 2 populations"):
+        making.find(cases().people["leap-day"], {})
+
+
+def medicine(named: Named, key: str, **columns: Any) -> list[Any]:
+    """Somebody's prescriptions, and one more of this medicine."""
+    rows = named.rows["medication"]
+    repeat = next(row for row in rows if row.repeat and row.end is None)
+    return [*rows, repeat._replace(id="more", medicine=key, **columns)]
+
+
+def contact_of(named: Named, kind: str) -> str:
+    return next(str(row.id) for row in named.rows["encounter"] if row.kind == kind)
+
+
+def test_medicines_that_clash_are_found(everybody: dict[str, Named]) -> None:
+    named = everybody["many-medicines"]
+    for key, why in (
+        ("trimethoprim-200mg-tablets", "bone marrow failure"),
+        ("apixaban-5mg-tablets", "two anticoagulants"),
+        ("naproxen-500mg-tablets", "acute kidney injury"),
+        ("mirtazapine-15mg-tablets", "two antidepressants"),
+    ):
+        assert any(why in said for said in faults(life(named, medication=medicine(named, key)))), key
+    # one after the other is no clash
+    ended = day_of(dt.date(2015, 1, 1))
+    before = medicine(named, "trimethoprim-200mg-tablets", start=ended - 7, end=ended, encounter_id=None)
+    assert list(faults(life(named, medication=before))) == []
+
+
+def test_medicines_begun_wrongly_are_found(everybody: dict[str, Named]) -> None:
+    named = everybody["many-medicines"]
+    start = day_of(dt.date(2025, 12, 1))
+    for key, columns, why in (
+        ("empagliflozin-10mg-tablets", {"start": day_of(dt.date(2009, 4, 9))}, "in 2009: not authorised yet"),
+        ("methotrexate-2.5mg-tablets", {"start": start, "encounter_id": contact_of(named, "gp")}, "general practice"),
+        (
+            "levothyroxine-sodium-100microgram-tablets",
+            {"start": start, "encounter_id": contact_of(named, "gp")},
+            "a full dose to begin with",
+        ),
+        ("amoxicillin-500mg-capsules", {"start": start, "days": 7}, "for 7 days: the dose says 5"),
+    ):
+        found = list(faults(life(named, medication=medicine(named, key, **columns))))
+        assert any(why in said for said in found), (key, found)
+    short = medicine(named, "amoxicillin-500mg-capsules", start=start, days=5)
+    assert list(faults(life(named, medication=short))) == []
+
+
+def test_contacts_and_relations_that_do_not_fit_are_found(everybody: dict[str, Named]) -> None:
+    young = everybody["leap-day"]
+    first, *others = young.rows["encounter"]
+    wound = first._replace(reason="postoperative-infection", reason_kind="condition")
+    assert list(faults(life(young, encounter=[wound, *others]))) == ["postoperative-infection: without an operation"]
+
+    twin = everybody["twin-one"]
+    doses = [row for row in twin.rows["immunisation"] if row.vaccine == "six-in-one"]
+    soon = [doses[0], doses[0]._replace(id="soon", time=doses[0].time + 8 * DAY)]
+    assert list(faults(life(twin, immunisation=soon))) == ["two doses of six-in-one too soon after each other"]
+
+    mother = everybody["new-mother"]
+    partner = [row._replace(relationship="partner") for row in mother.contacts]
+    assert list(faults(life(mother, contact=partner))) == ["a partner of the same surname who is not married to them"]
+    clinics = [row for row in mother.rows["appointment"] if row.specialty == "midwifery"]
+    early = [clinics[0]._replace(booked=clinics[0].booked - 90 * DAY)]
+    assert list(faults(life(mother, appointment=early))) == ["midwifery: booked before the pregnancy"]
+
+
+def test_alerts_are_of_the_first_contact() -> None:
+    for key in ("overseas-visitor", "no-fixed-abode", "child-protection"):
+        first = min(resources(key, "Encounter"), key=_start)
+        [flag] = [item for item in resources(key, "Flag") if item["code"]["coding"][0]["code"] in OUR_ALERTS]
+        assert flag["period"] == {"start": _start(first)[:10]}
+        assert flag["author"] in [part["individual"] for part in first["participant"] if "individual" in part]
+
+
+OUR_ALERTS = {flag.snomed for flag in cases().flags.values()}
+
+
+def test_what_a_case_adds_leaves_the_resources_of_others_alone() -> None:
+    case = Case.model_validate(
+        cases().people["leap-day"].model_dump()
+        | {
+            "patient": {"name": [{"use": "nickname"}], "active": False, "text": {"div": "new"}},
+            "related": {"active": False},
+            "drops": ["gender"],
+        }
+    )
+    shared = {"status": "generated", "div": "old"}
+    name = [{"use": "official"}]
+    before = [
+        {"resourceType": "Patient", "name": name, "text": shared, "gender": "female"},
+        {"resourceType": "RelatedPerson"},
+        {"resourceType": "RelatedPerson"},
+    ]
+    kept = json.dumps(before)
+    assert added(case, before) == [
+        {
+            "resourceType": "Patient",
+            "name": [{"use": "official"}, {"use": "nickname"}],
+            "text": {"status": "generated", "div": "new"},
+            "active": False,
+        },
+        {"resourceType": "RelatedPerson", "active": False},
+        {"resourceType": "RelatedPerson"},
+    ]
+    assert json.dumps(before) == kept
+
+
 # --- each is their case --------------------------------------------------------------------------------
 
 
@@ -248,6 +380,7 @@ def _newborn_has_her_mother() -> bool:
         mother["identifier"][0]["value"] == numbers("new-mother")
         and stay["period"]["start"][:10] <= born <= stay["period"]["end"][:10]
         and patient("newborn")["address"] == patient("new-mother")["address"]
+        and patient("newborn")["gender"] == "female"
         and resources("newborn", "Encounter") == [e for e in resources("newborn", "Encounter") if _start(e) >= born]
     )
 
@@ -310,6 +443,32 @@ def _usual_medicine_blocked() -> bool:
     return False
 
 
+def _replaces_a_number(key: str) -> bool:
+    """A link to a record under another NHS number of the test range, which is nobody's here."""
+    [link] = patient(key)["link"]
+    old = link["other"]["identifier"]["value"]
+    listed = json.loads((SAMPLES / "manifest.json").read_bytes())["people"]
+    free = old not in {entry["nhs_number"] for entry in listed}
+    return bool(link["type"] == "replaces" and old.startswith("999") and nhs_number.is_valid(old) and free)
+
+
+def _part(resource: Json, name: str, part: str) -> str:
+    """The code of one part of a UK Core extension that has several."""
+    [found] = [item for item in resource["extension"] if item["url"] == UK_CORE + name]
+    [inner] = [item for item in found["extension"] if item["url"] == part]
+    return str(inner["valueCodeableConcept"]["coding"][0]["code"])
+
+
+def _relationships(key: str) -> set[str]:
+    [related] = resources(key, "RelatedPerson")
+    return {coding["code"] for concept in related["relationship"] for coding in concept["coding"]}
+
+
+def _interpreter(key: str) -> bool:
+    url = "http://hl7.org/fhir/StructureDefinition/patient-interpreterRequired"
+    return {"url": url, "valueBoolean": True} in patient(key)["extension"]
+
+
 def _all(key: str) -> list[Json]:
     bundle = json.loads((SAMPLES / "people" / f"{key}.json").read_bytes())
     return [entry["resource"] for entry in bundle["entry"]]
@@ -330,6 +489,14 @@ IS_THE_CASE: dict[str, Callable[[], bool]] = {
     ),
     "number-not-traced": lambda: _status("number-not-traced", "02"),
     "new-mother": lambda: bool(resources("new-mother", "Procedure")),
+    "replaced-number": lambda: _replaces_a_number("replaced-number"),
+    "unidentified": lambda: (
+        _no_number("unidentified", "nhs-number-not-known")
+        and not {"birthDate", "address", "telecom", "contact", "communication", "generalPractitioner"}
+        & set(patient("unidentified"))
+        and not re.search("19[0-9]{2}|20[0-9]{2}", patient("unidentified")["text"]["div"].partition(">")[2])
+        and [item["class"]["code"] for item in resources("unidentified", "Encounter")] == ["EMER"]
+    ),
     "newborn": lambda: _status("newborn", "08") and _newborn_has_her_mother(),
     "twin-one": _twins_differ_in_little,
     "twin-two": _twins_differ_in_little,
@@ -348,6 +515,11 @@ IS_THE_CASE: dict[str, Callable[[], bool]] = {
     ),
     "surname-null": lambda: _name("surname-null")["family"] == "Null",
     "changed-name": lambda: _name("changed-name", "old")["family"] != _name("changed-name")["family"],
+    "known-as": lambda: (
+        [name["use"] for name in patient("known-as")["name"]] == ["official", "old", "nickname", "usual"]
+        and _name("known-as", "usual")["suffix"] == ["MBE"]
+        and _name("known-as", "usual")["given"] != _name("known-as")["given"]
+    ),
     "leap-day": lambda: patient("leap-day")["birthDate"] == "2004-02-29",
     "over-100": lambda: patient("over-100")["birthDate"] < "1926",
     "birth-year-only": lambda: patient("birth-year-only")["birthDate"] == "1961",
@@ -357,6 +529,11 @@ IS_THE_CASE: dict[str, Callable[[], bool]] = {
         and patient("died-last-week")["active"] is False
     ),
     "death-date-only": lambda: len(patient("death-date-only")["deceasedDateTime"]) == len("2025-01-01"),
+    "death-undone": lambda: (
+        _part(patient("death-undone"), "DeathNotificationStatus", "deathNotificationStatus") == "U"
+        and patient("death-undone")["active"] is True
+        and not {"deceasedDateTime", "deceasedBoolean"} & set(patient("death-undone"))
+    ),
     "clocks-change": _offsets_differ,
     "gender-unknown": lambda: (
         patient("gender-unknown")["gender"] == "unknown" and extension(patient("gender-unknown"), "BirthSex") == "UNK"
@@ -369,14 +546,40 @@ IS_THE_CASE: dict[str, Callable[[], bool]] = {
     "no-fixed-abode": lambda: patient("no-fixed-abode")["address"][0]["postalCode"] == "ZZ99 3VZ",
     "sensitive-address": lambda: _restricted("sensitive-address") and "address" in patient("sensitive-address"),
     "withheld-address": lambda: (
-        _restricted("withheld-address") and not {"address", "telecom", "contact"} & set(patient("withheld-address"))
+        _restricted("withheld-address")
+        and not {"address", "telecom", "contact", "generalPractitioner", "managingOrganization"}
+        & set(patient("withheld-address"))
+    ),
+    "temporary-address": lambda: (
+        [item["use"] for item in patient("temporary-address")["address"]] == ["home", "temp"]
+        and set(patient("temporary-address")["address"][1]["period"]) == {"start", "end"}
     ),
     "confidential-flag": lambda: "270456003" in _flags("confidential-flag"),
     "child-protection": lambda: "342191000000101" in _flags("child-protection"),
     "no-practice": lambda: not {"generalPractitioner", "managingOrganization"} & set(patient("no-practice")),
     "two-practices": lambda: len(patient("two-practices")["generalPractitioner"]) == 2,
     "care-home": lambda: {"450476008", "816361000000101"} <= _flags("care-home"),
-    "interpreter": lambda: "315594003" in _flags("interpreter"),
+    "attorney": lambda: (
+        {"DAUC", "N", "C", "Carer", "HPOWATT"} <= _relationships("attorney")
+        and "816361000000101" in _flags("attorney")
+        and {"url": UK_CORE + "CopyCorrespondenceIndicator", "valueBoolean": True}
+        in resources("attorney", "RelatedPerson")[0]["extension"]
+    ),
+    "braille": lambda: (
+        _part(patient("braille"), "ContactPreference", "PreferredWrittenCommunicationFormat") == "12"
+        and "170727003" in _flags("braille")
+    ),
+    "sign-language": lambda: (
+        patient("sign-language")["communication"][0]["language"]["coding"][0]["code"] == "bfi"
+        and _interpreter("sign-language")
+        and [item["system"] for item in patient("sign-language")["telecom"]].count("other") == 1
+        and _part(patient("sign-language"), "ContactPreference", "PreferredContactMethod") == "5"
+    ),
+    "interpreter": lambda: (
+        "315594003" in _flags("interpreter")
+        and _interpreter("interpreter")
+        and patient("interpreter")["communication"][0]["language"]["coding"][0]["code"] != "en"
+    ),
     "many-medicines": lambda: _running("many-medicines") >= 25,
     "allergy-blocks-first-line": _usual_medicine_blocked,
     "declined-vaccine": lambda: _statuses("declined-vaccine", "Immunization")["not-done"] >= 2,
@@ -406,6 +609,8 @@ def test_what_is_unusual_is_said_when_a_life_is_shown(capsys: pytest.CaptureFixt
         ("number-not-traced", "not to be relied on: Number present but not traced"),
         ("sensitive-address", "Confidentiality: restricted"),
         ("birth-year-only", "born 1961"),
+        ("unidentified", "date of birth not known"),
+        ("sign-language", "speaks British Sign Language (needs an interpreter)"),
         ("interpreter", "(needs an interpreter)"),
         ("confidential-flag", "Confidential patient data held"),
     ):

@@ -29,6 +29,14 @@ def test_a_population_breaks_no_rule() -> None:
     assert not findings, "\n".join(map(str, findings[:20]))
 
 
+def test_somebody_whose_date_of_birth_nobody_knows_is_judged_too() -> None:
+    for bundle in made.people():
+        patient, *others = made.resources(bundle)
+        unknown = {name: value for name, value in patient.items() if name != "birthDate"}
+        assert unknown != patient
+        assert broken([unknown, *others]) == set()
+
+
 def test_rules_share_no_formula_with_the_makers() -> None:
     tree = ast.parse(Path(rules_of_sense.__file__).read_text(encoding="utf-8"))
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}

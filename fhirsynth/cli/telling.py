@@ -131,7 +131,8 @@ def _day(text: str) -> str:
 
 
 def _first_words(text: str) -> str:
-    return re.split(r" unless |[.,(]| or with ", text, maxsplit=1)[0].strip()
+    text = re.sub(r" *\([^)]*\)", "", text)
+    return re.split(r" unless |[.,]| or with ", text, maxsplit=1)[0].strip()
 
 
 class _Telling:
@@ -169,7 +170,8 @@ class _Telling:
     def _who(self) -> None:
         patient = self.patient
         born, died = patient.get("birthDate", ""), patient.get("deceasedDateTime")
-        self.console.print(f"[bold]{escape(name(patient))}[/bold]  {patient.get('gender', '')}, born {_day(born)}")
+        when = f"born {_day(born)}" if born else "date of birth not known"
+        self.console.print(f"[bold]{escape(name(patient))}[/bold]  {patient.get('gender', '')}, {when}")
         if died:
             self.console.print(f"died {_day(died)}")
         lines = [_restricted(patient), _number(patient)]

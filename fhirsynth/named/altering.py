@@ -15,7 +15,7 @@ from fhirsynth.days import day_of
 from fhirsynth.fhir import civil
 from fhirsynth.named.cases import TABLES, Case
 from fhirsynth.population.details import email_name
-from fhirsynth.record.schema import Contact, Flag, Person
+from fhirsynth.record.schema import Contact, Encounter, Flag, Person
 
 if TYPE_CHECKING:
     from fhirsynth.named.making import Named
@@ -27,7 +27,7 @@ _OF_HOME = (
     *("ethnic_category", "language", "surname"),
 )
 _OF_TWIN = (*_OF_HOME, "birth", "sex", "prefix", "household")
-#: Days before the record is told on which an alert was added.
+#: Days before the record is told on which an alert of somebody who was never seen was added.
 _FLAGGED = 60
 
 
@@ -53,10 +53,17 @@ def altered(
     return person, [_along(contact, before, person) for contact in contacts]
 
 
-def flagged(case: Case, person: Person, index: int) -> list[Flag]:
-    """The alerts that a case adds, each since two months before the record is told or since birth."""
-    since = max(person.birth, index - _FLAGGED)
-    return [Flag(_made_id(person.id, key), person.id, key, since, None, person.gp_role_id) for key in case.flags]
+def flagged(case: Case, person: Person, encounters: list[Encounter], index: int) -> list[Flag]:
+    """The alerts that a case adds, each set at the first contact, by whoever was responsible for it.
+
+    Without a contact: by the general practitioner, two months before the record is told or since birth.
+    """
+    first = min(encounters, key=lambda contact: contact.start, default=None)
+    if first is None:
+        since, role = max(person.birth, index - _FLAGGED), person.gp_role_id
+    else:
+        since, role = civil.local_day(first.start), first.role_id or person.gp_role_id
+    return [Flag(_made_id(person.id, key), person.id, key, since, None, role) for key in case.flags]
 
 
 def _values(case: Case, person: Person) -> dict[str, Any]:

@@ -28,7 +28,8 @@ class Case(Form):
     must show, by the names of `fhirsynth.named.signs`. `set`: columns of the person that are given another value;
     `without`: columns, or some tables of their record, that are left empty. `flags`: keys of alerts that are added.
     `child_of`, `twin_of`: the case whose newborn or twin this is made. `second_practice`: the region of a practice
-    where they are registered for a while besides.
+    where they are registered for a while besides. `patient`, `related`: elements of FHIR that are added to Patient and
+    to the first RelatedPerson; `drops`: elements that Patient does not have.
     """
 
     key: Key
@@ -54,6 +55,10 @@ class Case(Form):
     child_of: Key | None = None
     twin_of: Key | None = None
     second_practice: str | None = None
+
+    patient: dict[str, Any] = Field(default_factory=dict)
+    related: dict[str, Any] = Field(default_factory=dict)
+    drops: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _columns_are_known(self) -> Case:
@@ -82,7 +87,7 @@ class Case(Form):
 
     @property
     def changed(self) -> list[str]:
-        """What of the person was not found but made: names of columns, flags and relations."""
+        """What of the person was not found but made: names of columns, elements, flags and relations."""
         relations = [
             said
             for said, given in (
@@ -93,7 +98,9 @@ class Case(Form):
             if given
         ]
         alerts = [f"the alert {key}" for key in self.flags]
-        return [*relations, *self.set, *(f"no {column}" for column in self.without), *alerts]
+        added = [f"Patient.{name}" for name in self.patient] + [f"RelatedPerson.{name}" for name in self.related]
+        absent = [f"no {name}" for name in (*self.without, *(f"Patient.{name}" for name in self.drops))]
+        return [*relations, *self.set, *added, *absent, *alerts]
 
 
 class Cases(NamedTuple):

@@ -13,8 +13,10 @@ from fhirsynth.days import day_of
 from fhirsynth.errors import InputError
 from fhirsynth.fhir import Context, person_resources
 from fhirsynth.fhir.bundle import bundle
+from fhirsynth.named.adding import added
 from fhirsynth.named.altering import altered, flagged
 from fhirsynth.named.cases import TABLES, Case, cases
+from fhirsynth.named.sense import faults
 from fhirsynth.named.signs import SIGNS, Life
 from fhirsynth.population.people import People, make_people
 from fhirsynth.record import Record
@@ -53,7 +55,7 @@ class Named:
     @cached_property
     def resources(self) -> list[dict[str, Any]]:
         """All resources, Patient first. They share parts with those of others: read them, do not change them."""
-        return person_resources(self.person, self.rows, context())
+        return added(self.case, person_resources(self.person, self.rows, context()))
 
     @property
     def bundle(self) -> dict[str, Any]:
@@ -94,7 +96,8 @@ def find(case: Case, others: Mapping[str, Named]) -> Named:
                     continue
                 named = _told(case, spec, found, position, others)
                 life = Life(named.person, _filled(named.rows), day_of(INDEX), kit.knowledge)
-                if all(SIGNS[sign](life, wanted) for sign, wanted in case.shows.items()):
+                fits = all(SIGNS[sign](life, wanted) for sign, wanted in case.shows.items())
+                if fits and next(faults(life), None) is None:
                     return named
     raise InputError(
         f"nobody in {_MOST} populations fits the case {case.key!r}: the knowledge files differ from those of fhirsynth"
@@ -123,7 +126,7 @@ def _told(case: Case, spec: Spec, found: People, position: int, others: Mapping[
     person, contacts = altered(case, person, contacts, others, kit.places)
     has = {key: flags[[position]] for key, flags in found.has.items()}
     record = Record(live(People([person], contacts, has), spec, kit.knowledge, kit.places))
-    record["flag"].extend(flagged(case, person, day_of(INDEX)))
+    record["flag"].extend(flagged(case, person, record["encounter"], day_of(INDEX)))
     for table in TABLES:
         if table in case.without:
             record[table].clear()

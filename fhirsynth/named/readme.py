@@ -39,7 +39,8 @@ def readme(people: Sequence[Named], letters: bool = False) -> str:
 def _line(named: Named) -> str:
     case = named.case
     made = ", ".join(case.changed) or "found"
-    cells = (f"[{case.key}](people/{case.key}.json)", who(named.person), f"**{case.name}.** {case.tests}", made)
+    known = who(named.person) if "birthDate" not in case.drops else f"{named.person.given} {named.person.surname}"
+    cells = (f"[{case.key}](people/{case.key}.json)", known, f"**{case.name}.** {case.tests}", made)
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |\n"
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from fhirsynth.days import age_on
 from fhirsynth.fhir import civil
 from fhirsynth.knowledge import Knowledge
 from fhirsynth.record import schema as rec
@@ -35,8 +36,8 @@ def allergies(life: Life, least: int) -> bool:
     return sum(row.allergy is not None for row in life.rows["allergy"]) >= least
 
 
-def first_line_blocked(life: Life, wanted: bool) -> bool:
-    """Whether something else than the usual first medicine was given because an allergy rules that out."""
+def first_line_blocked(life: Life, wanted: list[str]) -> bool:
+    """For one of these conditions something else than its usual first medicine was given, ruled out by an allergy."""
     conditions = {row.id: row.key for row in life.rows["condition"]}
     for row in life.rows["medication"]:
         condition = life.knowledge.conditions[conditions[row.reason_id]]
@@ -47,9 +48,10 @@ def first_line_blocked(life: Life, wanted: bool) -> bool:
             if allergy.allergy is not None and allergy.recorded <= row.authored
             for name in life.knowledge.allergies[allergy.allergy].blocks
         }
-        if row.medicine != usual and blocked & set(life.knowledge.medicines[usual].classes):
-            return wanted
-    return not wanted
+        ruled_out = row.medicine != usual and blocked & set(life.knowledge.medicines[usual].classes)
+        if condition.key in wanted and ruled_out:
+            return True
+    return False
 
 
 def flags(life: Life, keys: list[str]) -> bool:
@@ -103,6 +105,17 @@ def not_seen_for(life: Life, reasons: list[str]) -> bool:
     return all(row.reason not in reasons for row in life.rows["encounter"])
 
 
+def had_by_age(life: Life, wanted: dict[str, int]) -> bool:
+    """All these conditions, each begun before this age in years."""
+    begun = {row.key: age_on(life.person.birth, row.onset) for row in reversed(life.rows["condition"])}
+    return all(key in begun and begun[key] < age for key, age in wanted.items())
+
+
+def not_seen_by(life: Life, kinds: list[str]) -> bool:
+    """No contact of these kinds."""
+    return all(row.kind not in kinds for row in life.rows["encounter"])
+
+
 def across_clock_change(life: Life, kinds: list[str]) -> bool:
     """A contact of these kinds that began in summer time and ended in winter time, or the other way round."""
 
@@ -154,6 +167,8 @@ SIGNS: dict[str, Sign] = {
         first_seen_within,
         not_seen_within,
         not_seen_for,
+        not_seen_by,
+        had_by_age,
         across_clock_change,
         declined_vaccines,
         appointments,

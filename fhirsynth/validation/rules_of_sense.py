@@ -82,6 +82,7 @@ class Life:
         self.patient = self.by_type["Patient"][0]
         self.id = str(self.patient.get("id", ""))
         self.sex: str | None = self.patient.get("gender")
+        #: "" where nobody knows it; rules about age then have nothing to say.
         self.birth: str = self.patient.get("birthDate", "")
         self.death: str | None = self.patient.get("deceasedDateTime")
 
@@ -238,7 +239,7 @@ def sex_fits(life: Life, known: Known) -> Iterator[Finding]:
 
 def age_fits(life: Life, known: Known) -> Iterator[Finding]:
     """No illness at an age at which the published statistics have none."""
-    for item in life["Condition"]:
+    for item in life["Condition"] if life.birth else ():
         dates = [item[key] for key in ("onsetDateTime", "recordedDate") if item.get(key)]
         if not dates:
             continue
@@ -311,7 +312,7 @@ def one_height(life: Life, known: Known) -> Iterator[Finding]:
     first: float | None = None
     for code, moment, item in life.readings:
         observable = known.observables.get(code)
-        if observable and observable.key == "height" and life.age(moment) >= GROWN:
+        if observable and observable.key == "height" and life.birth and life.age(moment) >= GROWN:
             height = _value(item)
             if first is None:
                 first = height
@@ -336,7 +337,7 @@ def egfr_agrees_with_creatinine(life: Life, known: Known) -> Iterator[Finding]:
     """
     for found in _together(life, known, "creatinine", "egfr"):
         creatinine, egfr = _value(found["creatinine"]), _value(found["egfr"])
-        if creatinine is None or egfr is None:
+        if creatinine is None or egfr is None or not life.birth:
             continue
         female = life.sex == "female"
         ratio = creatinine / 88.4 / (0.7 if female else 0.9)

@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from pydantic import BaseModel
@@ -22,11 +23,15 @@ _SECTION = re.compile(rf'^\[codes\."(?:{re.escape(SNOMED)}|{re.escape(DMD)})"\]\
 
 @cache
 def snomed() -> frozenset[str]:
-    """Codes of SNOMED CT and dm+d (whose codes are SNOMED CT's): of the knowledge files and of the value sets."""
+    """Codes of SNOMED CT and dm+d (whose codes are SNOMED CT's): of the knowledge files, of the alerts that only the
+    named people have, and of the value sets."""
     from fhirsynth.fhir.codes import read_toml
     from fhirsynth.letters.plan import headings
 
     ours = [read_toml(name) for name in ("codes.toml", "observations.toml", "documents.toml")]
+    # Read as text: the package of the named people would bring all that makes people with it.
+    cases = files("fhirsynth").joinpath("named", "cases.toml").read_text(encoding="utf-8")
+    ours.append(tomllib.loads(cases)["flags"])
     texts = {text for _, text in _texts("", [*_forms(), *ours])} | {heading.snomed for heading in headings()}
     found = {text for text in texts if text.isdigit() and not sctid.fault(text)}
     for file in shipped.folder("profiles").glob("*/value-sets/*.toml"):
