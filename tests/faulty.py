@@ -88,6 +88,19 @@ async def answer(
     await send({"type": "http.response.body", "body": body})
 
 
+async def body_of(receive: Receive) -> tuple[bytes, Receive]:
+    """The body of a request, and a `receive` that gives it again to who answers it."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+
+    async def again() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return body, again
+
+
 def outcome(diagnostics: str, **more: Any) -> Json:
     """An OperationOutcome with one error."""
     return {

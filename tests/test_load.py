@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import socket
@@ -12,12 +13,12 @@ from typing import Any
 import httpx
 import pytest
 from commands import Command
-from faulty import Told, Watched, answer, outcome, serving, watched
+from faulty import Told, Watched, answer, body_of, outcome, serving, watched
 from servers.sekmet import Sekmet
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhirsynth import Population
-from fhirsynth.loading import loader
+from fhirsynth.loading import loader, sending
 from fhirsynth.loading.loader import Job
 from fhirsynth.loading.target import target
 
@@ -61,6 +62,17 @@ def spoil(out: Path, kind: str, **changes: Any) -> tuple[str, str]:
                 file.write_text(json.dumps(bundle))
                 return f"people/{file.name}", f"{kind}/{entry['resource']['id']}"
     raise LookupError(kind)
+
+
+def with_all_that_refer_to(name: str, expected: dict[str, Any]) -> set[str]:
+    """A resource, what refers to it, what refers to that, and so on, by name."""
+    waiting, found = [name], {name}
+    while waiting:
+        wanted = waiting.pop()
+        more = {key for key, item in expected.items() if f'"{wanted}"' in json.dumps(item)} - found
+        found |= more
+        waiting += more
+    return found
 
 
 # --- what is loaded -------------------------------------------------------------------------------
@@ -117,6 +129,26 @@ def test_lines_of_ndjson(run: Command, tmp_path: Path, made: Path, server: Watch
     assert server.holds() == resources(made)
 
 
+def test_one_by_one_a_second_time_makes_nothing_less(out: Path, server: Watched) -> None:
+    """What refers to one another in a ring is not put without its references again, as if it were new."""
+    server.reset()
+    files = sorted((out / "people").iterdir(), key=lambda file: file.stat().st_size)
+    having = [file for file in files if b'"diagnosis":[{"condition"' in file.read_bytes()]
+    for file in files:
+        if file != having[0]:
+            file.unlink()
+    job = Job(out, target(server.base), "single")
+    planned = loader.plan(job)
+    first = loader.load(job)
+    assert first.requests == planned.requests + 1  # whether it is there
+    before = {key: len(told) for key, told in server.versions().items()}
+    assert max(before.values()) == 2  # a ring
+    assert loader.load(job).is_sound
+    expected = resources(out)
+    for key, told in server.versions().items():
+        assert told[before[key] :] == [expected[key]]
+
+
 def test_only_what_would_be_sent(run: Command, out: Path) -> None:
     """No server is asked: there is none."""
     ended = run("load", out, "http://127.0.0.1:9/fhir", "--dry-run")
@@ -140,12 +172,7 @@ def test_what_is_refused_is_told_and_the_rest_is_loaded(run: Command, out: Path,
     server.reset()
     file, name = spoil(out, "Observation", status=["final", "final"])
     expected = resources(out)
-    waiting, missing = [name], {name}
-    while waiting:
-        wanted = waiting.pop()
-        more = {key for key, item in expected.items() if f'"{wanted}"' in json.dumps(item)} - missing
-        missing |= more
-        waiting += more
+    missing = with_all_that_refer_to(name, expected)
     ended = run("load", out, server.base, "--mode", mode, "--json", "--verify")
     assert (ended.code, ended.err) == (1, "")
     told = json.loads(ended.out)
@@ -159,7 +186,60 @@ def test_what_is_refused_is_told_and_the_rest_is_loaded(run: Command, out: Path,
 
     words = run("load", out, server.base, "--mode", mode, "--resume").out
     assert f"  {file} {name}: 400 " in words
-    assert f"refused by the server: 1 resources, and {len(missing) - 1} left out that refer to them" in words
+    assert f"refused by the server: 1 resource, and {len(missing) - 1} left out that refer to them" in words
+
+
+@pytest.mark.parametrize("mode", ["transaction", "single"])
+def test_a_place_that_is_refused(run: Command, out: Path, server: Watched, mode: str) -> None:
+    """What refers to it is left out too, of all people, and comes when it does."""
+    server.reset()
+    expected = resources(out)
+    place = next(key for key in expected if key.startswith("Practitioner/"))
+    missing = with_all_that_refer_to(place, expected)
+    assert any(not key.startswith("Practitioner") for key in missing)
+    served = server.app
+
+    async def strict(scope: Scope, receive: Receive, send: Send) -> None:
+        body, receive = await body_of(receive)
+        if f'"id":"{place.partition("/")[2]}"'.encode() in body:
+            await answer(receive, send, 422, outcome("not this one"))
+        else:
+            await served(scope, receive, send)
+
+    server.front = strict
+    ended = run("load", out, server.base, "--mode", mode, "--json")
+    assert ended.code == 1
+    told = json.loads(ended.out)
+    assert [item["resources"] for item in told["refused"]] == [[place]]
+    assert told["left_out"] == len(missing) - 1
+    assert server.holds() == {key: item for key, item in expected.items() if key not in missing}
+    server.front = served
+    assert run("load", out, server.base, "--mode", mode, "--resume").code == 0
+    assert server.holds() == expected
+
+
+def test_a_place_that_too_much_refers_to_ends_the_load(
+    run: Command, out: Path, server: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.reset()
+    monkeypatch.setattr(sending, "_MOST_LEFT_OUT", 10)
+    served = server.app
+
+    async def strict(scope: Scope, receive: Receive, send: Send) -> None:
+        body, receive = await body_of(receive)
+        if b'"resourceType":"Practitioner"' in body:
+            await answer(receive, send, 422, outcome("no staff here"))
+        else:
+            await served(scope, receive, send)
+
+    server.front = strict
+    ended = run("load", out, server.base, "--max-refused", 1000)
+    assert ended.code == 1
+    assert "stopped, as so many were refused" in ended.out
+    assert not any(key.startswith("Patient/") for key in server.holds())
+    server.front = served
+    assert run("load", out, server.base, "--resume").code == 0
+    assert server.holds() == resources(out)
 
 
 def test_what_was_refused_is_tried_again(run: Command, out: Path, server: Watched) -> None:
@@ -168,14 +248,11 @@ def test_what_was_refused_is_tried_again(run: Command, out: Path, server: Watche
 
     async def strict(scope: Scope, receive: Receive, send: Send) -> None:
         """A server that has a rule of its own, until that is taken away."""
-        message = await receive()
-        while message.get("more_body"):
-            more = await receive()
-            message = {**more, "body": message["body"] + more["body"]}
-        if b'"resourceType":"RelatedPerson"' in message["body"]:
-            await answer(receive_nothing, send, 422, outcome("no relatives here", expression=["RelatedPerson"]))
+        body, receive = await body_of(receive)
+        if b'"resourceType":"RelatedPerson"' in body:
+            await answer(receive, send, 422, outcome("no relatives here", expression=["RelatedPerson"]))
         else:
-            await served(scope, replay(message), send)
+            await served(scope, receive, send)
 
     server.front = strict
     first = run("load", out, server.base, "--json", "--batch", 500)
@@ -191,30 +268,16 @@ def test_what_was_refused_is_tried_again(run: Command, out: Path, server: Watche
     assert server.holds() == resources(out)
 
 
-def replay(message: Any) -> Receive:
-    async def receive() -> Any:
-        return message
-
-    return receive
-
-
-async def receive_nothing() -> Any:
-    return {"type": "http.request", "body": b"", "more_body": False}
-
-
 def test_a_server_with_a_limit_of_its_own(out: Path, server: Watched) -> None:
     server.reset()
     served = server.app
 
     async def small(scope: Scope, receive: Receive, send: Send) -> None:
-        message = await receive()
-        while message.get("more_body"):
-            more = await receive()
-            message = {**more, "body": message["body"] + more["body"]}
-        if message["body"].count(b'"fullUrl"') > 25:
-            await answer(receive_nothing, send, 413, b"<html>too large</html>")
+        body, receive = await body_of(receive)
+        if body.count(b'"fullUrl"') > 25:
+            await answer(receive, send, 413, b"<html>too large</html>")
         else:
-            await served(scope, replay(message), send)
+            await served(scope, receive, send)
 
     server.front = small
     summary = loader.load(Job(out, target(server.base)))
@@ -232,8 +295,9 @@ def test_a_server_that_refuses_everything_is_left_in_peace(run: Command, out: Pa
         await app(scope, receive, send)
 
     server.front = front
-    ended = run("load", out, server.base, "--max-refused", 5)
+    ended = run("load", out, server.base, "--max-refused", 5, "--verify")
     assert ended.code == 1
+    assert "verified" not in ended.out
     assert "stopped, as so many were refused; put that right and go on with --resume" in ended.out
     assert ended.out.count("422 this server fails now and then") == 5
     assert faulty.requests < 30
@@ -256,7 +320,8 @@ STATEMENT = (200, {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1"
         ((404, b""), 2, "refuses the first request with 404: there is nothing at that URL"),
         ((405, b""), 2, "with 405: it does not take transactions: try --mode single"),
         ((401, b""), 2, "wants a token (it answers 401)"),
-        ((200, b"<html></html>"), 3, "entries, and no answers to them; try --mode single"),
+        ((200, b"<html>log in</html>"), 3, "answers 200 and no FHIR: <html>log in</html>"),
+        ((200, {"resourceType": "Bundle"}), 3, "entries, and no answers to them; try --mode single"),
         ((200, {"resourceType": "Bundle", "entry": [{}]}), 3, "entries, and 1 answers to them"),
         ((502, b""), 3, "has failed 2 times in a row: it answers 502 Bad Gateway"),
     ],
@@ -268,6 +333,33 @@ def test_servers_that_cannot_be_loaded(run: Command, out: Path, said: Any, code:
     assert message in ended.err
 
 
+def test_a_page_to_log_in_is_not_taken_for_success(run: Command, out: Path) -> None:
+    with serving(Told(STATEMENT, (200, b"<html>log in</html>"))) as base:
+        ended = run("load", out, f"{base}/fhir", "--mode", "single")
+    assert (ended.code, ended.out) == (3, "")
+    assert "answers 200 and no FHIR: <html>log in</html>" in ended.err
+
+
+@pytest.mark.parametrize("mode", ["transaction", "single"])
+def test_a_server_that_gives_ids_of_its_own(run: Command, out: Path, mode: str) -> None:
+    async def own(scope: Scope, receive: Receive, send: Send) -> None:
+        body, receive = await body_of(receive)
+        if scope["method"] == "GET":
+            await answer(receive, send, *STATEMENT)
+            return
+        resource = json.loads(body)
+        places = [f"{entry['request']['url'].partition('/')[0]}/7/_history/1" for entry in resource.get("entry", ())]
+        answers = [{"response": {"status": "201 Created", "location": place}} for place in places]
+        location = f"{scope['path'].rpartition('/')[0]}/7".encode()
+        bundle = {"resourceType": "Bundle", "entry": answers}
+        await answer(receive, send, 201, bundle if answers else b"", [(b"location", location)])
+
+    with serving(own) as base:
+        ended = run("load", out, f"{base}/fhir", "--mode", mode)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert re.search(r"has put \w+/\S+ under an id of its own, 7; expected a server that keeps the ids", ended.err)
+
+
 def test_entries_that_are_refused_one_by_one(run: Command, out: Path) -> None:
     """A server that answers a transaction as if it were a batch."""
 
@@ -275,15 +367,12 @@ def test_entries_that_are_refused_one_by_one(run: Command, out: Path) -> None:
         if scope["path"].endswith("/metadata"):
             await answer(receive, send, *STATEMENT)
             return
-        message = await receive()
-        while message.get("more_body"):
-            more = await receive()
-            message = {**more, "body": message["body"] + more["body"]}
-        entries = json.loads(message["body"])["entry"]
+        body, receive = await body_of(receive)
+        entries = json.loads(body)["entry"]
         fine = {"response": {"status": "201 Created"}}
         wrong = {"response": {"status": "412 Precondition Failed", "outcome": outcome("not this one")}}
         answers = [wrong if entry["resource"]["resourceType"] == "Patient" else fine for entry in entries]
-        await answer(receive_nothing, send, 200, {"resourceType": "Bundle", "entry": answers})
+        await answer(receive, send, 200, {"resourceType": "Bundle", "entry": answers})
 
     with serving(batch) as base:
         told = json.loads(run("load", out, f"{base}/fhir", "--json").out)
@@ -312,7 +401,7 @@ def test_differences_are_told(run: Command, out: Path, server: Watched) -> None:
     assert f"  Immunization: {number} expected, {number - 1} there" in ended.out
     assert f"  {gone} is not there" in ended.out
     assert f"  {name} Patient.birthDate: sent '{patient['birthDate']}', found '1900-01-01'" in ended.out
-    assert "the server holds more than these people: Organization 1" in ended.out
+    assert "so that numbers do not show what is missing: 1 more of Organization\n" in ended.out
 
 
 def test_digits_that_a_server_loses_are_told(run: Command, out: Path, server: Watched) -> None:
@@ -345,15 +434,10 @@ def test_the_token_is_sent_and_never_told(
         sent = f"Authorization: {headers.get('authorization')}, apikey: {headers.get('apikey')}"
         if sent != f"Authorization: Bearer {SECRET}, apikey: {key}":
             await answer(receive, send, 401, outcome(f"not {sent}"))
-        elif scope["path"].endswith("/fhir") and await is_of_people(receive):
-            await answer(receive_nothing, send, 422, outcome(f"refused with {sent}"), [(b"x-echo", sent.encode())])
+        elif scope["path"].endswith("/fhir"):
+            await answer(receive, send, 422, outcome(f"refused with {sent}"), [(b"x-echo", sent.encode())])
         else:
             await served(scope, receive, send)
-
-    async def is_of_people(receive: Receive) -> bool:
-        while (await receive()).get("more_body"):
-            pass
-        return True
 
     server.front = guarded
     monkeypatch.setenv("TOKEN", SECRET)
@@ -373,6 +457,15 @@ def test_the_token_is_sent_and_never_told(
     assert written
     for text in (ended.out, ended.err, as_json.out, without.err, wrong.err, *written):
         assert SECRET not in text and key not in text
+
+
+def test_a_secret_that_is_an_ordinary_word_is_no_difference(
+    run: Command, out: Path, server: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.reset()
+    monkeypatch.setenv("TENANT", "final")
+    ended = run("load", out, server.base, "--header", "X-Tenant: ${TENANT}", "--verify", "--sample", 5)
+    assert (ended.code, ended.err) == (0, "")
 
 
 # --- what cannot be -------------------------------------------------------------------------------
@@ -395,7 +488,6 @@ def free_port() -> int:
         (["{out}", "{free}", "--header", "x"], 2, "--header: expected `Name: value`"),
         (["{out}", "{free}", "--resume"], 2, "there is no load of "),
         (["{out}", "{free}", "--dry-run", "--verify"], 2, "exclude each other"),
-        (["{out}", "{free}", "--journal", "{out}/manifest.json/x"], 3, "cannot be written: "),
         (["{out}", "{free}", "--workers", "0"], 2, "--workers"),
         (["{out}", "{free}", "--batch", "none"], 2, "--batch"),
         (["{out}"], 2, "URL"),
@@ -420,6 +512,26 @@ def test_one_clear_line(
     assert ended.err.count("\n") == 1 and ended.err.startswith("fhirsynth: ")
 
 
+def test_a_journal_that_cannot_be_written(run: Command, out: Path) -> None:
+    with serving(Told(STATEMENT)) as base:
+        ended = run("load", out, base, "--journal", out / "manifest.json" / "x")
+    assert (ended.code, ended.out, ended.err.count("\n")) == (3, "", 1)
+    assert "cannot be written: " in ended.err and "choose another place with --journal" in ended.err
+
+
+def test_a_server_that_is_not_there_leaves_what_is_known_of_it(run: Command, out: Path) -> None:
+    listening = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}/fhir"
+    with serving(Told(STATEMENT, (422, outcome("no"))), listening):
+        assert run("load", out, url, "--max-refused", 1).code == 1
+    (journal,) = (out / ".load").iterdir()
+    before = journal.read_bytes()
+    assert before.count(b"\n") == 2
+    assert run("load", out, url, "--attempts", 1).code == 3
+    assert run("load", out, url.replace("fhir", "other"), "--attempts", 1).code == 3
+    assert [file.read_bytes() for file in (out / ".load").iterdir()] == [before]
+
+
 def test_resumed_against_another_server_population_or_journal(
     run: Command, out: Path, tmp_path: Path, server: Watched, sekmet: Sekmet
 ) -> None:
@@ -432,9 +544,13 @@ def test_resumed_against_another_server_population_or_journal(
     assert f"is of a load into {server.base}, asked for is {sekmet.base}" in other.err
     file = next((out / "people").iterdir())
     file.write_bytes(file.read_bytes() + b"\n")
-    changed = run("load", out, server.base, "--resume", "--journal", journal)
-    assert (changed.code, changed.err.count("\n")) == (2, 1)
-    assert "another population, or of this one before it was changed" in changed.err
+    changed = run("load", out, server.base, "--resume", "--journal", journal, "--json")
+    assert (changed.code, json.loads(changed.out)["requests"]) == (0, 2)  # whether it is there, and who was changed
+    for each in [out / "organisations.json", *(out / "people").iterdir()]:
+        os.utime(each, (1_700_000_000, 1_700_000_000))
+    another = run("load", out, server.base, "--resume", "--journal", journal)
+    assert (another.code, another.err.count("\n")) == (2, 1)
+    assert "another population, or of this one before all of it was changed" in another.err
     journal.write_bytes(b"{}\n")
     damaged = run("load", out, server.base, "--resume", "--journal", journal)
     assert (damaged.code, damaged.err.count("\n")) == (2, 1)

@@ -62,6 +62,15 @@ def test_one_by_one(out: Path, empty: Hapi, tmp_path: Path) -> None:
     assert summary.is_sound and summary.verified is not None and not summary.verified.different
     assert summary.created == summary.loaded.total() == summary.verified.compared
 
+    def versions() -> dict[str, str]:
+        found = (httpx.get(f"{empty.base}/{key}", headers={"Cache-Control": "no-cache"}).json() for key in rings(out))
+        return {resource["id"]: resource["meta"]["versionId"] for resource in found}
+
+    before = versions()
+    assert set(before.values()) == {"1", "2"}  # one of each ring came first without its references
+    assert loader.load(job).created == 0
+    assert versions() == before
+
 
 @pytest.mark.parametrize("mode", ["transaction", "single"])
 def test_what_refers_to_nothing_is_found(run: Command, out: Path, empty: Hapi, tmp_path: Path, mode: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from array import array
 from collections import Counter
 from pathlib import Path
 
@@ -22,7 +23,7 @@ REFUSAL = Refusal(
 
 @pytest.fixture
 def source(tmp_path: Path) -> Source:
-    return Source(tmp_path, True, 20, "f00")
+    return Source(tmp_path, True, array("Q", range(100, 121)))
 
 
 def outcome(number: int, *, refused: bool = False) -> Outcome:
@@ -60,7 +61,7 @@ def test_every_line_can_be_cut_off_anywhere(source: Source) -> None:
         lines = sum(end <= length for end in ends)
         with Journal.go_on(path, source, BASE) as journal:
             assert journal.done == (0, 0, 1, 2, 2, 3)[lines]
-            assert len(journal.refused) == (lines > 3)
+            assert len(journal.incomplete) == (lines > 3)
             journal.add(outcome(9))
         assert path.read_bytes().count(b"\n") == lines + 1
         with Journal.go_on(path, source, BASE) as journal:
@@ -71,16 +72,35 @@ def test_what_was_refused_is_told_until_it_is_loaded(source: Source) -> None:
     path = written(source, outcome(1), outcome(2, refused=True))
     with Journal.go_on(path, source, BASE) as journal:
         assert not journal.is_done(2)
-        assert journal.refused[2].refused == [REFUSAL]
-        assert journal.refused[2].missing == {"Observation/a", "DiagnosticReport/b"}
+        assert journal.incomplete[2].refused == [REFUSAL]
+        assert journal.incomplete[2].missing == {"Observation/a", "DiagnosticReport/b"}
         assert journal.loaded["Patient"] == 2
         again = outcome(2)
         again.created = 2
         journal.add(again)
         assert journal.loaded["Patient"] == 2  # the same ones
     with Journal.go_on(path, source, BASE) as journal:
-        assert journal.is_done(2) and not journal.refused
+        assert journal.is_done(2) and not journal.incomplete
         assert (journal.loaded["Patient"], journal.created) == (2, 4 + 4 + 2)
+
+
+def test_what_was_changed_since_is_not_done(source: Source) -> None:
+    path = written(source, outcome(0), outcome(1), outcome(2, refused=True), outcome(3))
+    states = array("Q", source.states)
+    states[1], states[2] = 7, 8
+    changed = Source(source.folder, True, states[:4])
+    with Journal.go_on(path, changed, BASE) as journal:
+        assert [number for number in range(4) if journal.is_done(number)] == [0, 3]
+        assert (journal.done, journal.incomplete, journal.loaded["Patient"]) == (2, {}, 2)
+        journal.add(outcome(1))
+    with Journal.go_on(path, changed, BASE) as journal:
+        assert (journal.done, journal.loaded["Patient"]) == (3, 3)
+    with Journal.go_on(path, Source(source.folder, True, states[:1]), BASE) as journal:
+        assert journal.done == 1  # the others are not there any more
+    path = written(source, outcome(0, refused=True))
+    states[0] = 9
+    with Journal.go_on(path, Source(source.folder, True, states), BASE) as journal:
+        assert (journal.done, journal.incomplete) == (0, {})
 
 
 def test_what_was_not_tried_to_its_end_is_not_done(source: Source) -> None:
@@ -116,13 +136,10 @@ def test_a_new_journal_takes_the_place_of_an_old_one(source: Source) -> None:
 
 
 def test_journals_of_other_loads(source: Source) -> None:
-    path = written(source, outcome(1))
-    for other, message in (
-        (Source(source.folder, True, 20, "other"), "is of a load of another population"),
-        (Source(source.folder, True, 21, "f00"), "is of a load of another population"),
-    ):
-        with pytest.raises(InputError, match=message):
-            Journal.go_on(path, other, BASE)
+    path = written(source, outcome(1), outcome(2))
+    for states in ([*range(200, 221)], [0]):
+        with pytest.raises(InputError, match="is of a load of another population"):
+            Journal.go_on(path, Source(source.folder, True, array("Q", states)), BASE)
     with pytest.raises(InputError, match=r"is of a load into http://127.0.0.1:8080/fhir, asked for is http://b/fhir"):
         Journal.go_on(path, source, "http://b/fhir")
     with pytest.raises(InputError, match=r"no load of .* into http://b/fhir .*; there were loads into http://127"):
@@ -136,10 +153,10 @@ def test_journals_of_other_loads(source: Source) -> None:
     [
         (1, b"{}"),
         (1, b"[1]"),
-        (1, b'{"fhirsynth_load": 99}'),
         (2, b"\x00\x00\x00"),
         (2, b'{"unit": 2}'),
-        (2, b'{"unit": 99, "name": "x", "loaded": {}, "created": 0}'),
+        (2, b'{"unit": -1, "name": "x", "loaded": {}, "created": 0}'),
+        (2, b'{"unit": 2, "name": "x", "loaded": {}, "created": 0}'),
         (2, b'{"unit": "2", "name": "x", "loaded": {}, "created": 0}'),
         (2, b'{"unit": 2, "name": "x", "loaded": {"Patient": "1"}, "created": 0}'),
         (2, b'{"unit": 2, "name": "x", "loaded": [], "created": 0}'),
@@ -160,9 +177,17 @@ def test_damaged_journals(source: Source, number: int, line: bytes) -> None:
         Journal.go_on(path, source, BASE)
 
 
+def test_journal_of_another_version(source: Source) -> None:
+    path = written(source, outcome(0))
+    path.write_bytes(path.read_bytes().replace(b'"fhirsynth_load": 2', b'"fhirsynth_load": 1'))
+    with pytest.raises(InputError, match="is of another version of fhirsynth; load without --resume"):
+        Journal.go_on(path, source, BASE)
+
+
 def test_lines_are_json(source: Source) -> None:
     path = written(source, outcome(0), outcome(2, refused=True))
     head, _, line = (json.loads(text) for text in path.read_bytes().splitlines())
-    assert head.items() >= {"server": BASE, "population": "f00", "people": 20}.items()
+    assert head["server"] == BASE
+    assert line["state"] == 102
     assert line["refused"][0]["issues"][0]["diagnostics"] == "no unit"
     assert line["name"] == "people/2.json"

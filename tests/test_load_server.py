@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import shutil
 import socket
 import subprocess
@@ -12,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty import Hours, Told, outcome, serving
+from faulty import Hours, Told, answer, outcome, serving
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhirsynth.errors import FhirsynthError, InputError, OutputError
 from fhirsynth.loading.server import Answer, Clock, Server, seconds_to_wait
@@ -21,7 +23,7 @@ from fhirsynth.loading.target import target
 FINE = (200, {"resourceType": "Bundle", "entry": []})
 
 
-def asked(told: Told, hours: Hours | None = None, **how: Any) -> tuple[Answer, Server]:
+def asked(told: ASGIApp, hours: Hours | None = None, **how: Any) -> tuple[Answer, Server]:
     """What a server that says what it is told answers to a transaction."""
     hours = hours or Hours()
 
@@ -125,6 +127,57 @@ def test_an_error_of_the_server_that_may_be_about_the_content_is_an_answer_at_la
         asked(Told((500, b"<html>oh</html>")), attempts=3)
 
 
+def test_an_error_that_is_called_a_success_is_none() -> None:
+    assert not asked(Told((200, outcome("nothing was stored"))))[0].is_success
+    informed = outcome("it was stored")
+    informed["issue"][0]["severity"] = "information"
+    assert asked(Told((200, informed)))[0].is_success
+
+
+def test_what_is_no_fhir_is_told_without_its_markup() -> None:
+    page = b"<html><style>p { color: red }</style><p>Log\n in</p></html>"
+    assert asked(Told((200, page, {"content-type": "text/html"})))[0][1:3] == (None, "Log in")
+    assert asked(Told((403, b'{"message": "no such key"}')))[0][1:3] == (None, '{"message": "no such key"}')
+
+
+def test_a_server_that_does_not_answer_in_time() -> None:
+    async def silent(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(OutputError, match=r"no answer within 0\.05 seconds \(--timeout\)"):
+        asked(silent, attempts=1, timeout=0.05)
+
+
+@pytest.mark.parametrize(("wanted", "other"), [("/fhir/", "/fhir"), ("/fhir", "/fhir/")])
+def test_a_base_with_or_without_a_slash_at_its_end(wanted: str, other: str) -> None:
+    heard: list[str] = []
+
+    async def strict(scope: Scope, receive: Receive, send: Send) -> None:
+        heard.append(scope["path"])
+        if scope["path"] == wanted:
+            await answer(receive, send, *FINE)
+        else:
+            await answer(receive, send, 307, b"", [(b"location", wanted.encode())])
+
+    async def ask(base: str) -> None:
+        async with Server(target(f"{base}{other}")) as server:
+            for _ in range(2):
+                assert (await server.ask("POST", "", b"{}")).is_success
+
+    with serving(strict) as base:
+        asyncio.run(ask(base))
+    assert heard == (["/fhir", "/fhir/", "/fhir/"] if wanted == "/fhir/" else ["/fhir", "/fhir"])
+
+
+def test_a_server_that_points_to_and_fro() -> None:
+    async def dizzy(scope: Scope, receive: Receive, send: Send) -> None:
+        to = b"/fhir" if scope["path"].endswith("/") else b"/fhir/"
+        await answer(receive, send, 308, b"", [(b"location", to)])
+
+    with pytest.raises(InputError, match=r"answers 308 and points to http://.*/fhir; give that URL"):
+        asked(dizzy)
+
+
 def check(base: str, **how: Any) -> None:
     hours = Hours()
 
@@ -149,7 +202,11 @@ def statement(version: str = "4.0.1", *interactions: str) -> tuple[int, dict[str
         ((200, b"<html>welcome</html>"), "not the base URL of a FHIR server"),
         ((200, {"resourceType": "Patient"}), "and no CapabilityStatement"),
         ((401, outcome("who are you?")), "wants a token .* --token-env"),
-        ((301, b"", {"Location": "https://elsewhere.example/fhir/metadata"}), "points to https://elsewhere.example/"),
+        ((403, b"no key"), r"lets nobody in like that \(it answers 403: no key\); see --token-env, --header"),
+        (
+            (301, b"", {"Location": "https://elsewhere.example/fhir/metadata?state=s"}),
+            "points to https://elsewhere.example/fhir; give that URL",
+        ),
     ],
 )
 def test_servers_that_were_not_meant(answer: Any, message: str) -> None:
@@ -158,12 +215,12 @@ def test_servers_that_were_not_meant(answer: Any, message: str) -> None:
 
 
 def test_servers_that_will_do() -> None:
-    for answer in (
+    for said in (
         statement(),
         statement("4.3.0", "batch", "transaction"),
         (200, {"resourceType": "CapabilityStatement"}),
     ):
-        with serving(Told(answer)) as base:
+        with serving(Told(said)) as base:
             check(f"{base}/fhir")
 
 
@@ -189,6 +246,26 @@ def test_a_certificate_that_is_not_trusted_until_it_is(tmp_path: Path, monkeypat
             check(f"{base}/fhir")
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         check(f"{base}/fhir")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("SSL_CERT_FILE", "nowhere.pem", r"^SSL_CERT_FILE: no certificates in nowhere\.pem: No such file"),
+        ("SSL_CERT_FILE", __file__, "^SSL_CERT_FILE: no certificates in "),
+        ("ALL_PROXY", "gopher://user:s3cret-token-value@127.0.0.1:9", "ALL_PROXY names no proxy that can be used: "),
+        ("ALL_PROXY", "socks5://127.0.0.1:9", "ALL_PROXY names no proxy that can be used: .*socks"),
+    ],
+)
+def test_certificates_and_proxies_that_cannot_be_used(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
+) -> None:
+    if "socks" in value and importlib.util.find_spec("socksio"):
+        pytest.skip("socksio is there, with which such a proxy can be used")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(InputError, match=message) as raised:
+        check("http://127.0.0.1:9/fhir")
+    assert SECRET not in str(raised.value) and "\n" not in str(raised.value)
 
 
 # --- whom, and who asks ---------------------------------------------------------------------------
@@ -236,8 +313,10 @@ def test_tokens_in_the_open() -> None:
         ({"url": "http:///fhir"}, "is not http or https"),
         ({"url": "http://x:y/fhir"}, "is no URL"),
         ({"url": "http://[::1/fhir"}, "is no URL"),
+        ({"url": "http://xn--/fhir"}, "is no URL"),
+        ({"url": f"http://user:pass/{SECRET}@example.org/fhir"}, "is no URL"),
         ({"url": f"https://user:{SECRET}@example.org/fhir"}, "the URL holds a user name or password"),
-        ({"url": f"https://example.org/fhir?key={SECRET}"}, "'https://example.org/fhir' has more behind the path"),
+        ({"url": f"https://example.org/fhir?key={SECRET}"}, "'https://example.org/fhir' has a query or a fragment"),
     ],
 )
 def test_what_cannot_be_asked(arguments: dict[str, Any], message: str) -> None:

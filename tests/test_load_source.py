@@ -73,12 +73,27 @@ def test_the_text_is_sent_as_it_is(bundles: Path) -> None:
         assert all(written(entry.resource) in text for entry in unit.read())
 
 
-def test_identity_is_that_of_the_files(out: Path) -> None:
+def test_states_are_those_of_the_files(out: Path) -> None:
     before = find(out)
     assert find(out) == before
-    file = next((out / "people").iterdir())
+    file = sorted((out / "people").iterdir())[1]
     file.write_bytes(file.read_bytes() + b"\n")
-    assert find(out).identity != before.identity
+    longer = find(out)
+    assert [number for number in range(5) if longer.states[number] != before.states[number]] == [2]
+    file.write_bytes(file.read_bytes().replace(b"final", b"fatal"))
+    assert find(out).states[2] != longer.states[2]  # though it is as long
+    places = out / "organisations.json"
+    places.write_bytes(places.read_bytes() + b"\n")
+    assert find(out).states[0] != before.states[0]
+
+
+def test_states_of_lines_are_those_of_all_files(tmp_path: Path) -> None:
+    POPULATION.write(tmp_path, format="ndjson")
+    before = find(tmp_path)
+    file = tmp_path / "ndjson" / "Observation.ndjson"
+    file.write_bytes(file.read_bytes() + b"\n")
+    after = find(tmp_path)
+    assert [one == other for one, other in zip(before.states, after.states, strict=True)] == [True, *[False] * 4]
 
 
 def test_sub_folders_come_in_their_order(out: Path) -> None:

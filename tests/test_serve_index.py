@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -15,9 +16,9 @@ import pytest
 from served import Files, bare
 
 from fhirsynth.errors import InputError, OutputError
-from fhirsynth.serving import building, keeping, parameters
+from fhirsynth.serving import building, cache, parameters, welcome
+from fhirsynth.serving.cache import FOLDER, index_of
 from fhirsynth.serving.index import Index
-from fhirsynth.serving.keeping import FOLDER, index_of
 
 pytest_plugins = ["served_fixtures"]
 
@@ -112,7 +113,7 @@ def test_index_is_kept_until_something_changes(folder: Path, monkeypatch: pytest
         made.append(1)
         build(*arguments)
 
-    monkeypatch.setattr(keeping, "build", counted)
+    monkeypatch.setattr(cache, "build", counted)
     index_of(folder)
     index_of(folder)
     assert len(made) == 1
@@ -139,6 +140,24 @@ def test_index_is_kept_until_something_changes(folder: Path, monkeypatch: pytest
     (folder / FOLDER / "index.sqlite").write_bytes(b"no database at all, but a long enough text to be looked at" * 20)
     index_of(folder)
     assert len(made) == 6
+
+
+def test_index_made_anew_by_another_process_does_not_mix_with_one_in_use(folder: Path) -> None:
+    before = index_of(folder)
+    resources = [item for kind in before.kinds for item in before.of_kind(kind, 0, 10)]
+    (folder / "organisations.json").unlink()
+    after = index_of(folder)
+    assert after.resources < before.resources
+    with before._connection():  # so that another one is taken
+        assert [before.read(item.kind, item.id) for item in resources] == resources
+
+
+def test_lines_beside_bundles_are_not_read_as_well(folder: Path) -> None:
+    (folder / "ndjson").mkdir()
+    (folder / "ndjson" / "Patient.ndjson").write_bytes(b'{"resourceType": "Patient", "id": "in-lines"}')
+    assert index_of(folder).read("Patient", "in-lines") is None
+    shutil.rmtree(folder / "people")
+    assert index_of(folder).read("Patient", "in-lines") is not None
 
 
 def test_version_changes_with_the_content_only(folder: Path) -> None:
@@ -179,6 +198,16 @@ def test_resources_of_others_are_served_too(tmp_path: Path) -> None:
     assert list(orjson.loads(basic.body)) == ["resourceType", "id", "meta"]
 
 
+def test_page_for_browsers_takes_people_as_they_are(tmp_path: Path) -> None:
+    system = "https://fhir.nhs.uk/Id/nhs-number"
+    identifiers = [None, {"system": system}, {"system": system, "value": "9990000018"}]
+    (tmp_path / "a.json").write_bytes(orjson.dumps({"resourceType": "Patient", "id": "p", "identifier": identifiers}))
+    (tmp_path / "b.json").write_bytes(orjson.dumps({"resourceType": "<b>", "id": "q"}))
+    page = welcome.page(index_of(tmp_path), 'http://"><b>')
+    assert page.count(f"identifier={system}|") == 2  # the link and its words
+    assert "<b>" not in page
+
+
 def test_first_of_two_stays(tmp_path: Path) -> None:
     for name, status in (("a", "first"), ("b", "second")):
         (tmp_path / f"{name}.json").write_bytes(orjson.dumps({"resourceType": "Basic", "id": "x", "language": status}))
@@ -194,7 +223,7 @@ def test_what_cannot_be_read_is_told_and_leaves_nothing(folder: Path) -> None:
     assert list((folder / FOLDER).iterdir()) == []
 
 
-@pytest.mark.parametrize("what", ["nothing", "a file", "an empty folder", "people who are not finished"])
+@pytest.mark.parametrize("what", ["nothing", "a file", "an empty folder", "people who are not finished", "only XML"])
 def test_folders_that_are_none(tmp_path: Path, what: str) -> None:
     path, words = tmp_path / "out", "does not exist"
     if what == "a file":
@@ -203,6 +232,10 @@ def test_folders_that_are_none(tmp_path: Path, what: str) -> None:
     elif what != "nothing":
         path.mkdir()
         words = "holds no FHIR files"
+    if what == "only XML":
+        (path / "manifest.json").write_text("{}")
+        (path / "organisations.xml").write_text("<Bundle/>")
+        words = "holds no JSON; make it with --format bundle or ndjson"
     if what == "people who are not finished":
         (path / ".fhirsynth").mkdir()
         (path / ".fhirsynth" / "run.json").write_text("{}")
@@ -229,12 +262,13 @@ def test_progress_goes_up_to_all_bytes(folder: Path) -> None:
     assert [done for done, _ in told] == sorted(done for done, _ in told)
 
 
-def test_folder_that_cannot_be_written_to(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_folder_that_cannot_be_written_to(folder: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     mkdir = Path.mkdir
 
     def refused(path: Path, *arguments: Any, **options: Any) -> None:
         if path.name == FOLDER:
-            raise PermissionError(13, "Permission denied")
+            raise OSError(number, "as another language says it")
         mkdir(path, *arguments, **options)
 
     monkeypatch.setattr(Path, "mkdir", refused)
@@ -248,7 +282,7 @@ def test_no_room_for_the_index(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     def full(*arguments: Any) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(keeping, "build", full)
+    monkeypatch.setattr(cache, "build", full)
     with pytest.raises(OutputError, match="disk is full; it needs about as much room"):
         index_of(folder)
     assert list((folder / FOLDER).iterdir()) == []

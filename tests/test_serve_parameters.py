@@ -15,7 +15,7 @@ import pytest
 from served import Files
 
 from fhirsynth.serving import parameters, values
-from fhirsynth.serving.moments import span_of
+from fhirsynth.serving.dates import span_of
 from fhirsynth.serving.parameters import Parameter
 
 pytest_plugins = ["served_fixtures"]

@@ -93,6 +93,11 @@ def test_format_has_the_last_word(served: Served, patient: dict[str, Any], text:
     assert answer.status_code == status
 
 
+def test_format_in_a_form(served: Served) -> None:
+    assert served.client.post("/Patient/_search", data={"_format": "xml"}).status_code == 406
+    assert served.client.post("/Patient/_search", data={"_pretty": "true"}).text.startswith('{\n  "resourceType"')
+
+
 def test_pretty(served: Served, patient: dict[str, Any]) -> None:
     path = f"/Patient/{patient['id']}"
     answer = served.get(f"{path}?_pretty=true")
@@ -110,7 +115,8 @@ def test_pretty(served: Served, patient: dict[str, Any]) -> None:
         ("GET", "/Patient/1/2/3/4", 404, "not-found", "/Patient/1/2/3/4 is not an address"),
         ("GET", "/Patient/1/$frobnicate", 404, "not-supported", "$frobnicate"),
         ("GET", "/Patient/$frobnicate", 404, "not-supported", "Patient/$frobnicate"),
-        ("GET", "/Patient/1/_history", 404, "not-supported", "_history"),
+        ("GET", "/Patient/1/_history", 404, "not-supported", "/Patient/1/_history is not supported here"),
+        ("GET", "/_history", 404, "not-supported", "/_history is not supported here"),
         ("GET", "/Patient/nobody/$everything", 404, "not-found", "Patient/nobody"),
         ("GET", "/Patient/1/Organization", 404, "not-supported", "Organization is not of a patient's record"),
         ("GET", "/Composition/none/$document", 404, "not-found", "Composition/none"),
@@ -188,6 +194,19 @@ def test_capability_statement_says_what_is_there(served: Served, files: Files) -
     assert "Observation:encounter" in kinds["Observation"]["searchInclude"]
     assert "Observation:patient" in kinds["Patient"]["searchRevInclude"]
     assert "Observation:specimen" not in kinds["Patient"]["searchRevInclude"]
+
+
+def test_every_operation_that_is_told_of_is_there(served: Served, files: Files, patient: dict[str, Any]) -> None:
+    composition = files.documents[0]["entry"][0]["resource"]["id"]
+    paths = {"everything": f"/{patient['id']}/$everything", "document": f"/{composition}/$document"}
+    (rest,) = served.json("/metadata")["rest"]
+    told = [("", one) for one in rest["operation"]]
+    told += [(f"/{kind['type']}", one) for kind in rest["resource"] for one in kind.get("operation", ())]
+    assert len(told) == 4
+    for base, operation in told:
+        answer = served.get(base + paths.get(operation["name"], f"/${operation['name']}"))
+        assert answer.status_code == (202 if operation["name"] == "export" else 200)
+        assert operation["definition"].endswith(operation["name"])
 
 
 def test_every_parameter_and_include_that_is_told_of_is_supported(served: Served) -> None:
@@ -278,6 +297,16 @@ def test_export_gives_all_resources(served: Served, files: Files) -> None:
             found[resource["resourceType"], resource["id"]] += 1
     assert found == Counter(files.all.keys())
     assert served.client.delete(begun.headers["content-location"]).status_code == 202
+
+
+def test_export_of_what_cannot_be_chosen(served: Served) -> None:
+    said = served.get("/$export?_typeFilter=Patient%3Fgender%3Dmale&_outputFormat=application/fhir+ndjson")
+    assert said.status_code == 202
+    assert [issue["severity"] for issue in said.json()["issue"]] == ["information", "warning"]
+    assert served.get("/$export?_typeFilter=x", Prefer="respond-async, handling=strict").status_code == 400
+    parquet = served.get("/$export?_outputFormat=application/vnd.apache.parquet")
+    assert parquet.status_code == 400
+    assert "expected one of application/fhir+ndjson" in parquet.json()["issue"][0]["diagnostics"]
 
 
 def test_export_of_a_part(served: Served, files: Files) -> None:

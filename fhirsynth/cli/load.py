@@ -47,7 +47,7 @@ def load(
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a load, and try again what was refused.")
+        bool, typer.Option("--resume", help="Go on with a load; what was refused, or changed since, is sent again.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be sent; no server is asked.")
@@ -144,8 +144,9 @@ def _say(job: Job, summary: Summary) -> None:
         typer.echo(f"{summary.seconds:,.1f} s, {rate:,.0f} resources a second, {summary.requests:,} requests{again}")
     if summary.refused:
         number = sum(len(refusal.resources) for refusal in summary.refused)
+        things = "resource" if number == 1 else "resources"
         left_out = f", and {summary.left_out:,} left out that refer to them" if summary.left_out else ""
-        typer.echo(f"refused by the server: {number:,} resources{left_out}; all are in {summary.journal}")
+        typer.echo(f"refused by the server: {number:,} {things}{left_out}; all are in {summary.journal}")
         _list(map(str, summary.refused), len(summary.refused))
     if not summary.is_whole:
         typer.echo("stopped, as so many were refused; put that right and go on with --resume (see --max-refused)")
@@ -164,8 +165,8 @@ def _say_verified(verified: Verified) -> None:
     )
     _list((f"{kind}: {c.expected:,} expected, {c.found:,} there" for kind, c in missing.items()), len(missing))
     if more:
-        told = ", ".join(f"{kind} {(c.found or 0) - c.expected:,}" for kind, c in more.items())
-        typer.echo(f"the server holds more than these people: {told}")
+        told = ", ".join(f"{(c.found or 0) - c.expected:,} more of {kind}" for kind, c in more.items())
+        typer.echo(f"the server holds more than these people, so that numbers do not show what is missing: {told}")
     if unknown:
         typer.echo(f"the server does not say how many there are of {', '.join(unknown)}")
     _list((f"{key} {'; '.join(told)}" for key, told in verified.different), verified.differing)

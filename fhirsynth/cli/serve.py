@@ -27,7 +27,7 @@ def serve(
         from fhirsynth.serving import running
     except ImportError as error:
         raise InputError(f"serving needs the package {error.name}: pip install 'fhirsynth[serve]' brings it") from None
-    from fhirsynth.serving.keeping import index_of
+    from fhirsynth.serving.cache import index_of
 
     taken = running.listening(host, port)
     try:

@@ -1,8 +1,8 @@
 """What is loaded, line by line in a file that survives being killed: so that a load can go on where it ended.
 
-The first line says which population goes into which server, each further one what came of a unit. A line is on the
-disk before its unit counts as done; a unit whose line is missing or cut off is sent again, which does no harm, as the
-server is told the same about the same ids. There is nothing in it about who loads: no token, no header.
+The first line says into which server, each further one what came of a unit. A line is on the disk before its unit
+counts as done; a unit whose line is missing or cut off, or whose file was changed since, is sent again, which does no
+harm, as it is put under the same ids. There is nothing in it about who loads: no token, no header.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from fhirsynth.loading.source import Source
 
 #: Where journals lie in a population's folder; hidden, so that nothing else reads it.
 FOLDER = ".load"
-_FORM = 1
+_FORM = 2
 
 
 def place(folder: Path, base: str) -> Path:
     """The usual place of the journal of a load into the server at `base`: one for each server."""
     parts = urlsplit(base)
-    name = re.sub(r"[^A-Za-z0-9.]+", "-", parts.netloc + parts.path).strip("-")[:80]
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", parts.netloc + parts.path).strip("-.")[:80]
     return folder / FOLDER / f"{name}-{hashlib.sha256(base.encode()).hexdigest()[:8]}.jsonl"
 
 
@@ -41,22 +41,23 @@ class Journal:
     """What is loaded of a source into a server; a context manager, to be made with `begin` or `go_on`.
 
     loaded: resources that the server took, by type; created: how many were new to it; done: units that are whole.
-    refused: what came of the units of which something was refused, by number; they are not done, and are tried again.
+    incomplete: what came of the units of which something was refused or left out, by number; they are tried again.
     """
 
-    def __init__(self, path: Path, units: int) -> None:
+    def __init__(self, path: Path, source: Source) -> None:
         self.path, self.done, self.created = path, 0, 0
         self.loaded: Counter[str] = Counter()
-        self.refused: dict[int, Outcome] = {}
-        self._units = units
-        self._is_done = bytearray(units // 8 + 1)
+        self.incomplete: dict[int, Outcome] = {}
+        self._states = source.states
+        self._is_done = bytearray(len(source.states) // 8 + 1)
         self._file: BinaryIO | None = None
 
     @classmethod
     def begin(cls, path: Path, source: Source, base: str) -> Journal:
         """A new journal, in place of an old one. Raises OutputError where it cannot be written."""
-        made = cls(path, source.people + 1)
-        head = _head(source, base) | {"begun": dt.datetime.now(dt.UTC).isoformat(timespec="seconds")}
+        made = cls(path, source)
+        begun = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        head = {"fhirsynth_load": _FORM, "server": base, "begun": begun}
         temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         with _writing(path):
             try:
@@ -80,8 +81,8 @@ class Journal:
         Raises InputError where there is none, where it is of another population or server, or where it is damaged;
         OutputError where it cannot be written on.
         """
-        made = cls(path, source.people + 1)
-        length = made._read(_head(source, base), source.folder)
+        made = cls(path, source)
+        length = made._read(base, source.folder)
         with _writing(path):
             file = made._file = path.open("r+b", buffering=0)
             file.truncate(length)  # of a line that was cut off
@@ -94,15 +95,16 @@ class Journal:
 
     def add(self, outcome: Outcome) -> None:
         """Note what came of a unit; it is on the disk on return. Raises OutputError."""
-        if not outcome.is_done and not outcome.refused:
+        if not outcome.is_done and not outcome.missing:
             return  # not tried to its end, and nothing to tell
         line: dict[str, Any] = {
             "unit": outcome.number,
             "name": outcome.name,
+            "state": self._states[outcome.number],
             "loaded": dict(outcome.loaded),
             "created": outcome.created,
         }
-        if outcome.refused:
+        if outcome.missing:
             line["refused"] = [refusal.as_json() for refusal in outcome.refused]
             line["left_out"] = outcome.left_out
         assert self._file is not None
@@ -114,44 +116,54 @@ class Journal:
         self._count(outcome)
 
     def _count(self, outcome: Outcome) -> None:
-        earlier = self.refused.pop(outcome.number, None)
+        earlier = self.incomplete.pop(outcome.number, None)
         if earlier is not None:
             self.loaded -= earlier.loaded
         self.loaded += outcome.loaded
         self.created += outcome.created
-        if outcome.refused:
-            self.refused[outcome.number] = outcome
+        if outcome.missing:
+            self.incomplete[outcome.number] = outcome
         elif not self.is_done(outcome.number):
             self.done += 1
             self._is_done[outcome.number // 8] |= 1 << outcome.number % 8
 
     # --- reading ---------------------------------------------------------------------------------
 
-    def _read(self, wanted: dict[str, Any], folder: Path) -> int:
+    def _read(self, base: str, folder: Path) -> int:
         """Read the file; returns how many bytes of it are whole lines."""
-        length = 0
+        length = lines = known = 0
         try:
             with self.path.open("rb") as file:
                 for number, line in enumerate(file, 1):
                     if not line.endswith(b"\n"):
                         break
-                    self._line(number, line, wanted)
-                    length += len(line)
+                    known += self._line(number, line, base)
+                    length, lines = length + len(line), number
         except FileNotFoundError:
-            raise InputError(_nothing_begun(self.path, folder, wanted["server"])) from None
+            raise InputError(_nothing_begun(self.path, folder, base)) from None
         except OSError as error:
             raise InputError(f"{self.path} cannot be read: {error.strerror or error}") from None
         if not length:
             raise InputError(f"{self.path} is empty: no load was begun; load without --resume")
+        if not known and lines > 2:  # one unit that was put right is still to be resumed
+            raise InputError(
+                f"{self.path} is of a load of another population, or of this one before all of it was changed; load "
+                "without --resume"
+            )
         return length
 
-    def _line(self, number: int, line: bytes, wanted: dict[str, Any]) -> None:
+    def _line(self, number: int, line: bytes, base: str) -> bool:
+        """Take up a line; whether it is about a unit that still is as it was."""
         try:
             found = json.loads(line)
             if number == 1:
-                _compare(self.path, found, wanted)
-            else:
-                self._count(_outcome(found, self._units))
+                _compare(self.path, found, base)
+                return False
+            outcome = _outcome(found)
+            is_known = outcome.number < len(self._states) and found["state"] == self._states[outcome.number]
+            if is_known:
+                self._count(outcome)
+            return is_known
         except (ValueError, KeyError, TypeError, AttributeError):
             raise InputError(
                 f"{self.path}, line {number}: the journal is damaged; load without --resume, which sends everything "
@@ -183,29 +195,21 @@ def _writing(path: Path) -> Iterator[None]:
         raise OutputError(f"{said}; choose another place with --journal") from None
 
 
-def _head(source: Source, base: str) -> dict[str, Any]:
-    return {"fhirsynth_load": _FORM, "server": base, "population": source.identity, "people": source.people}
-
-
-def _compare(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Raise InputError where a journal is of another load, KeyError and such where it is none."""
+def _compare(path: Path, found: dict[str, Any], base: str) -> None:
+    """Raise InputError where a journal is of a load into another server, KeyError and such where it is none."""
     if found["fhirsynth_load"] != _FORM:
-        raise KeyError("fhirsynth_load")
-    if found["server"] != wanted["server"]:
+        raise InputError(f"{path} is of another version of fhirsynth; load without --resume")
+    if found["server"] != base:
         raise InputError(
-            f"{path} is of a load into {found['server']}, asked for is {wanted['server']}; load without --resume, or "
-            "choose another --journal"
-        )
-    if (found["population"], found["people"]) != (wanted["population"], wanted["people"]):
-        raise InputError(
-            f"{path} is of a load of another population, or of this one before it was changed; load without --resume"
+            f"{path} is of a load into {found['server']}, asked for is {base}; load without --resume, or choose "
+            "another --journal"
         )
 
 
-def _outcome(found: dict[str, Any], units: int) -> Outcome:
+def _outcome(found: dict[str, Any]) -> Outcome:
     """What a line says. Raises KeyError, TypeError or ValueError where it is none."""
     number, created = found["unit"], found["created"]
-    if not (isinstance(number, int) and 0 <= number < units and isinstance(created, int)):
+    if not (isinstance(number, int) and number >= 0 and isinstance(created, int)):
         raise ValueError(number)
     if not all(isinstance(count, int) for count in found["loaded"].values()):
         raise ValueError(number)

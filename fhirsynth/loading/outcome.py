@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from fhirsynth.loading.server import Answer
+from fhirsynth.loading.target import Target
 from fhirsynth.reading.parsing import printable
 
 _MOST_ISSUES = 20
@@ -75,7 +76,7 @@ class Outcome:
     @property
     def is_done(self) -> bool:
         """Whether the server has all of it, so that it need not be sent again."""
-        return self.is_whole and not self.refused
+        return self.is_whole and not self.missing
 
     @property
     def missing(self) -> set[str]:
@@ -83,24 +84,25 @@ class Outcome:
         return {*self.left_out, *(name for refusal in self.refused for name in refusal.resources)}
 
 
-def issues(answer: Answer) -> tuple[Issue, ...]:
-    """What a server says against a request, the errors where it names any; or its words, where it is no FHIR."""
+def issues(answer: Answer, target: Target) -> tuple[Issue, ...]:
+    """What a server says against a request, the errors where it names any; or its words, where it is no FHIR.
+
+    What is secret to the target is blotted out of them: some servers repeat what they were sent.
+    """
     content = answer.content if isinstance(answer.content, dict) else {}
     listed = content.get("issue") if answer.is_a("OperationOutcome") else None
-    made = [_issue(found) for found in listed if isinstance(found, dict)] if isinstance(listed, list) else []
+    items = [found for found in listed if isinstance(found, dict)] if isinstance(listed, list) else []
+    made = [_issue(found, target) for found in items]
     errors = [issue for issue in made if issue.severity in ("error", "fatal")]
     if not made and answer.said:
         made = [Issue("error", "", answer.said, "")]
     return tuple((errors or made)[:_MOST_ISSUES])
 
 
-def _issue(found: dict[str, Any]) -> Issue:
+def _issue(found: dict[str, Any], target: Target) -> Issue:
     details = found.get("details")
     said = found.get("diagnostics") or (details.get("text") if isinstance(details, dict) else None) or ""
     where = found.get("expression") or found.get("location")
     places = ", ".join(map(str, where)) if isinstance(where, list) else ""
-    return Issue(*map(_short, (found.get("severity"), found.get("code"), said, places)))
-
-
-def _short(text: Any) -> str:
-    return printable(" ".join(str(text or "").split()))[:_LONGEST]
+    texts = (str(text or "") for text in (found.get("severity"), found.get("code"), said, places))
+    return Issue(*(printable(" ".join(target.without_secrets(text).split()))[:_LONGEST] for text in texts))

@@ -8,7 +8,9 @@ sent again, because a PUT at an id that is known says the same twice.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -41,6 +43,7 @@ _LASTING = frozenset((501, 505))  # of 5xx: what will not be otherwise the next 
 _FOR_ALL = frozenset((429, 503))  # a Retry-After is about the server, not about the request
 #: What an exhausted request may mean about its content, where the server says so in an OperationOutcome.
 _PERHAPS_CONTENT = frozenset((409, 500))
+_MARKUP = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.S | re.I)
 _SHOWN = 200  # characters of an answer that is not FHIR
 
 
@@ -54,16 +57,26 @@ class Clock:
 
 
 class Answer(NamedTuple):
-    """What came back: the HTTP status, and the content (JSON, or None), or else what was said in other words."""
+    """What came back: the HTTP status, and a resource; or None, and what was said in other words than FHIR's.
+
+    location: where the server says that it has put what it was sent.
+    """
 
     status: int
     content: Any
     said: str = ""
+    location: str = ""
 
     @property
     def is_success(self) -> bool:
-        """Whether the server did as it was asked."""
-        return 200 <= self.status < 300
+        """Whether the server did as it was asked. Some say in the content only that they did not."""
+        return 200 <= self.status < 300 and not self._is_error
+
+    @property
+    def _is_error(self) -> bool:
+        issues = self.content.get("issue") if self.is_a("OperationOutcome") else None
+        severities = [issue.get("severity") for issue in issues or () if isinstance(issue, dict)]
+        return "error" in severities or "fatal" in severities
 
     def is_a(self, kind: str) -> bool:
         """Whether the content is a resource of this type."""
@@ -100,11 +113,18 @@ class Server:
         self.target, self.requests, self.retries = target, 0, 0
         self._attempts, self._clock, self._random = attempts, clock or Clock(), random.Random(seed)
         self._not_before = 0.0
-        self._client = httpx.AsyncClient(
-            headers={"User-Agent": f"fhirsynth/{__version__}", "Accept": FHIR, **target.headers},
-            timeout=httpx.Timeout(timeout, connect=_CONNECTING, pool=None),
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-        )
+        self._root = target.base  # where transactions go: some servers want a slash at its end
+        try:
+            self._client = httpx.AsyncClient(
+                headers={"User-Agent": f"fhirsynth/{__version__}", "Accept": FHIR, **target.headers},
+                timeout=httpx.Timeout(timeout, connect=_CONNECTING, pool=None),
+                limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            )
+        except OSError as error:  # httpx looks into the environment for certificates and for proxies
+            named = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
+            raise InputError(f"SSL_CERT_FILE: no certificates in {named}: {error.strerror or error}") from None
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
+            raise InputError(f"HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names no proxy that can be used: {error}") from None
 
     async def __aenter__(self) -> Server:
         return self
@@ -121,6 +141,11 @@ class Server:
         """
         answer = await self.ask("GET", "metadata", attempts=min(_FIRST_ATTEMPTS, self._attempts))
         self.demand_access(answer)
+        if answer.status == 403:
+            said = f": {answer.said}" if answer.said else ""
+            raise InputError(
+                f"{self.target.base} lets nobody in like that (it answers 403{said}); see --token-env, --header"
+            )
         if not (answer.is_success and answer.is_a("CapabilityStatement")):
             raise InputError(
                 f"{self.target.base} is not the base URL of a FHIR server: {self.target.base}/metadata answers "
@@ -144,20 +169,25 @@ class Server:
         """What the server says to a request at last, after as many attempts as it takes.
 
         path: behind the base URL; empty for the base itself. Raises OutputError where it fails for too long, asks for
-        too long a pause, or is not who it should be. An answer that refuses is an answer.
+        too long a pause, or is not who it should be, InputError where it points elsewhere. An answer that refuses is
+        an answer.
         """
-        url = f"{self.target.base}/{path}" if path else self.target.base
         headers = {"Content-Type": FHIR, "Prefer": "return=minimal"} if content else {"Cache-Control": "no-cache"}
+        has_turned = False
         for attempt in count(1):
             await self._pause()
             self.requests += 1
             answer, wait = None, 0.0
+            url = f"{self.target.base}/{path}" if path else self._root
             try:
                 response = await self._client.request(method, url, content=content, headers=headers, params=params)
             except httpx.RequestError as error:
                 self._demand_trust(error)
-                problem = str(error) or type(error).__name__
+                problem = self._in_words(error)
             else:
+                if not path and not has_turned and (root := self._only_a_slash(response)):
+                    self._root, has_turned = root, True
+                    continue
                 self._demand_no_detour(response)
                 answer = self._read(response)
                 if not _passes(answer.status):
@@ -193,11 +223,18 @@ class Server:
         return self._random.uniform(longest / 2, longest)
 
     def _read(self, response: httpx.Response) -> Answer:
-        text = self.target.without_secrets(response.text)
+        location = response.headers.get("Location", "")
         try:
-            return Answer(response.status_code, parse(text.encode()))
+            content = parse(response.content)
+            if isinstance(content, dict) and "resourceType" in content:
+                return Answer(response.status_code, content, location=location)
         except (ValueError, RecursionError):
-            return Answer(response.status_code, None, printable(" ".join(text.split()))[:_SHOWN])
+            pass
+        text = response.text
+        if "html" in response.headers.get("Content-Type", ""):
+            text = _MARKUP.sub(" ", text)
+        said = printable(" ".join(self.target.without_secrets(text).split()))
+        return Answer(response.status_code, None, said[:_SHOWN], location)
 
     def _demand_trust(self, error: BaseException) -> None:
         cause: BaseException | None = error
@@ -209,10 +246,22 @@ class Server:
                 ) from None
             cause = cause.__cause__ or cause.__context__
 
+    def _in_words(self, error: httpx.RequestError) -> str:
+        if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
+            return f"no answer within {self._client.timeout.read:g} seconds (--timeout)"
+        return str(error) or type(error).__name__
+
+    def _only_a_slash(self, response: httpx.Response) -> str | None:
+        """The base URL as a server wants it that only misses the slash at its end, or does not want one."""
+        following = response.next_request
+        roots = (self.target.base, f"{self.target.base}/")
+        return next((root for root in roots if following and following.url == httpx.URL(root)), None)
+
     def _demand_no_detour(self, response: httpx.Response) -> None:
-        if response.is_redirect:
-            to = self.target.without_secrets(printable(response.headers.get("Location", "")))
-            raise InputError(f"{self.target.base} answers {response.status_code} and points to {to}; give that URL")
+        if response.next_request is not None:
+            to = str(response.next_request.url.copy_with(query=None)).removesuffix("/metadata")
+            said = self.target.without_secrets(printable(to))
+            raise InputError(f"{self.target.base} answers {response.status_code} and points to {said}; give that URL")
 
 
 def _passes(status: int) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +25,7 @@ from fhirsynth.errors import InputError
 from fhirsynth.loading.entries import PLACES, Entry, entry, parse
 from fhirsynth.reading.parsing import DAMAGED, damage
 from fhirsynth.reading.parsing import parse as explained
-from fhirsynth.run.output import MANIFEST, NDJSON, ORGANISATIONS, PEOPLE, STATE
+from fhirsynth.run.output import NDJSON, ORGANISATIONS, PEOPLE, STATE
 
 _BUNDLES = (".json", ".json.gz")
 _LINES = (".ndjson", ".ndjson.gz")
@@ -45,15 +46,18 @@ class Unit(NamedTuple):
 class Source:
     """A folder whose units are known by number.
 
-    `has_bundles`: whether people are in `people/` rather than in `ndjson/`; `people`: how many there are; `identity`: a
-    digest of the manifest and of the names and sizes of the files. The same number means the same unit as long as that
-    is the same.
+    `has_bundles`: whether people are in `people/` rather than in `ndjson/`. `states`: a number for each unit, which is
+    another where its files were changed since.
     """
 
     folder: Path
     has_bundles: bool
-    people: int
-    identity: str
+    states: array[int]
+
+    @property
+    def people(self) -> int:
+        """How many people there are."""
+        return len(self.states) - 1
 
     def units(self) -> Iterator[Unit]:
         """The places, then the people. Raises InputError, as `Unit.read` does, for what cannot be read."""
@@ -95,23 +99,23 @@ def _found(folder: Path) -> Source:
     places = folder / ORGANISATIONS
     if not places.exists() and (bundles or not any(_kind(file) in PLACES for file in lines)):
         raise InputError(f"{places} is not there: it holds the places that people refer to, and is loaded first")
-    digest = hashlib.sha256()
-    manifest = folder / MANIFEST
-    if manifest.exists():
-        with manifest.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    people = 0
-    for file in [places] if places.exists() else []:
-        digest.update(f"{file.name} {file.stat().st_size}\n".encode())
-    for file in _bundles_in(folder / PEOPLE) if bundles else lines:
-        digest.update(f"{file.relative_to(folder).as_posix()} {file.stat().st_size}\n".encode())
-        if bundles:
-            people += 1
-        elif _kind(file) == "Patient":
-            people += sum(1 for _ in _texts(file))
-    if not people:
+    own = [places] if places.exists() else [file for file in lines if _kind(file) in PLACES]
+    states = array("Q", [_state(folder, own)])
+    if bundles:
+        states.extend(_state(folder, [file]) for file in _bundles_in(folder / PEOPLE))
+    else:
+        people = sum(1 for file in lines if _kind(file) == "Patient" for _ in _texts(file))
+        states.extend([_state(folder, lines)] * people)
+    if len(states) == 1:
         raise InputError(f"{folder} holds nobody: there is no line in its Patient.ndjson")
-    return Source(folder, bundles, people, digest.hexdigest())
+    return Source(folder, bundles, states)
+
+
+def _state(folder: Path, files: list[Path]) -> int:
+    """A number of 64 bits that is another where one of the files has another name, size or time."""
+    found = [(file.relative_to(folder).as_posix(), file.stat()) for file in files]
+    told = "\n".join(f"{name} {state.st_size} {state.st_mtime_ns}" for name, state in found)
+    return int.from_bytes(hashlib.blake2b(told.encode(), digest_size=8).digest())
 
 
 # --- one bundle a person --------------------------------------------------------------------------

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+import httpx
+
 from fhirsynth.errors import InputError
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -80,22 +82,22 @@ def _base(url: str) -> str:
     expected = "expected the FHIR base URL of a server, such as https://example.org/fhir"
     try:
         parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
+        port, host = parts.port, httpx.URL(url).host
+    except (ValueError, httpx.InvalidURL):
         raise InputError(f"{_blotted(url)!r} is no URL; {expected}") from None
     if parts.username is not None or parts.password is not None:
         raise InputError("the URL holds a user name or password; give a token or `Basic …` with --token-env instead")
-    if parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable() or " " in url:
+    if parts.scheme not in ("http", "https") or not host or not url.isprintable() or " " in url:
         raise InputError(f"{url!r} is not http or https; {expected}")
     if parts.query or parts.fragment:
-        raise InputError(f"{_blotted(url)!r} has more behind the path; {expected}")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}{'' if port is None else f':{port}'}{parts.path.rstrip('/')}"
+        raise InputError(f"{_blotted(url)!r} has a query or a fragment; {expected}")
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}{'' if port is None else f':{port}'}{parts.path.rstrip('/')}"
 
 
 def _blotted(url: str) -> str:
     """A URL without what could be secret in it: a password, or a key in the query."""
-    return re.sub(r"//[^/@]*@", f"//{_INSTEAD}@", url).partition("?")[0]
+    return re.sub(r"//.*@", f"//{_INSTEAD}@", url).partition("?")[0]
 
 
 def _header(text: str, environment: Mapping[str, str]) -> tuple[str, str, list[str]]:

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 from fhirsynth.errors import OutputError
 from fhirsynth.loading.comparing import differences
+from fhirsynth.loading.concurrency import together
 from fhirsynth.loading.entries import Entry
 from fhirsynth.loading.server import Server
 from fhirsynth.loading.source import Source
-from fhirsynth.loading.together import together
 
 #: Resources of each type that are read back by default.
 SAMPLE = 20
@@ -90,7 +90,7 @@ def _expected(
     source: Source, missing: Collection[str], sample: int, progress: Callable[[int, int], None] | None
 ) -> tuple[Counter[str], Iterator[Entry]]:
     """How many there are of each type, and so many of each, by chance but always the same."""
-    chance = random.Random(source.identity)
+    chance = random.Random(0)
     counts: Counter[str] = Counter()
     kept: defaultdict[str, list[Entry]] = defaultdict(list)
     for unit in source.units():
@@ -129,7 +129,8 @@ async def _compare(server: Server, chosen: Iterator[Entry], made: Verified) -> N
         elif not (answer.is_success and isinstance(answer.content, dict)):
             raise OutputError(f"{server.target.base} cannot be read back: {entry.key} is answered {answer.status}")
         else:
-            told = list(map(str, differences(entry.resource, answer.content, server.target.base)))
+            found = differences(entry.resource, answer.content, server.target.base)
+            told = [server.target.without_secrets(str(difference)) for difference in found]
         made.compared += 1
         made.differing += bool(told)
         if told and len(made.different) < _MOST_TOLD:

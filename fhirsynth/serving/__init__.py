@@ -1,8 +1,8 @@
 """A read-only FHIR R4 endpoint over a folder that fhirsynth has made.
 
     parameters  which search parameters there are (parameters.toml), and what they find in a resource
-    building    the index of a folder, in SQLite; `keeping` says where it lies and whether it is still right
-    conditions  criteria of a search as SQL; `asking` reads the rest of a search, `searching` runs it
+    building    the index of a folder, in SQLite; `cache` says where it lies and whether it is still right
+    query       what a search asks for; `criteria` and `comparisons` say it in SQL, `searching` runs it
     endpoint    answers requests; `app` is the ASGI application, `running` serves it with uvicorn
 
 To have the endpoint in a test without a port:
@@ -28,6 +28,6 @@ def application(folder: str | Path) -> Starlette:
     Raises InputError where the folder cannot be read, ImportError without the packages of the extra `serve`.
     """
     from fhirsynth.serving.app import application as over
-    from fhirsynth.serving.keeping import index_of
+    from fhirsynth.serving.cache import index_of
 
     return over(index_of(Path(folder)))

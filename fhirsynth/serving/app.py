@@ -14,10 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from fhirsynth.serving import negotiating
+from fhirsynth.serving import negotiation
 from fhirsynth.serving.endpoint import Endpoint
 from fhirsynth.serving.index import Index
-from fhirsynth.serving.negotiating import USUAL
+from fhirsynth.serving.negotiation import USUAL
 from fhirsynth.serving.outcomes import FhirError, as_outcome
 from fhirsynth.serving.requests import answer
 
@@ -58,7 +58,7 @@ def application(index: Index) -> Starlette:
 
 def _refused(request: Request, error: FhirError) -> Response:
     try:
-        wanted = negotiating.wanted(request)
+        wanted = negotiation.wanted(request)
     except FhirError:
         wanted = USUAL
     return answer(orjson.dumps(as_outcome(error)), wanted, error.headers, error.status)

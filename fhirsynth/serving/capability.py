@@ -14,7 +14,7 @@ Json = dict[str, Any]
 SYNTHETIC = "SYNTHETIC test data: nobody in it is real"
 _CANONICAL = "http://hl7.org/fhir/SearchParameter/"
 _OPERATION = "http://hl7.org/fhir/OperationDefinition/"
-_EXPORT = "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/export"
+_EXPORT = "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/"
 _OF_ITSELF = (("_id", "token", "Resource-id"), ("_lastUpdated", "date", "Resource-lastUpdated"))
 
 
@@ -44,7 +44,7 @@ def capability(index: Index, parameters: Parameters, base: str) -> Json:
                 "documentation": f"{SYNTHETIC}. Nothing can be written.",
                 "security": {"cors": True, "description": "None: it is meant for one's own machine."},
                 "resource": [_resource(index, parameters, kind, kinds) for kind in kinds],
-                "operation": [{"name": "export", "definition": _EXPORT}],
+                "operation": [{"name": "export", "definition": _EXPORT + "export"}],
             }
         ],
     }
@@ -78,6 +78,7 @@ def _resource(index: Index, parameters: Parameters, kind: str, kinds: list[str])
         "interaction": [{"code": code} for code in ("read", "vread", "search-type")],
         "versioning": "versioned",
         "readHistory": False,
+        "conditionalRead": "full-support",
         "searchInclude": ["*", *(f"{kind}:{name}" for name in references)] if references else [],
         "searchRevInclude": referring,
         "searchParam": [
@@ -86,7 +87,10 @@ def _resource(index: Index, parameters: Parameters, kind: str, kinds: list[str])
         ],
     }
     if kind == "Patient":
-        found["operation"] = [{"name": "everything", "definition": _OPERATION + "Patient-everything"}]
+        found["operation"] = [
+            {"name": "everything", "definition": _OPERATION + "Patient-everything"},
+            {"name": "export", "definition": _EXPORT + "patient-export"},
+        ]
     elif kind == "Composition":
         found["operation"] = [{"name": "document", "definition": _OPERATION + "Composition-document"}]
     return {key: value for key, value in found.items() if value != []}

@@ -16,18 +16,20 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from fhirsynth.serving import answering, asking, negotiating, operations, parameters, welcome
-from fhirsynth.serving.answering import Part
-from fhirsynth.serving.asking import Asked
+from fhirsynth.serving import bundles, negotiation, operations, parameters, welcome
+from fhirsynth.serving.bundles import Subset
 from fhirsynth.serving.capability import capability, made, served
-from fhirsynth.serving.conditions import Conditions
+from fhirsynth.serving.criteria import Criteria
 from fhirsynth.serving.index import Index, Stored
-from fhirsynth.serving.negotiating import Wanted
+from fhirsynth.serving.negotiation import Wanted
 from fhirsynth.serving.outcomes import FhirError, Json, issue, outcome
+from fhirsynth.serving.query import Query, read_count, read_cursor
 from fhirsynth.serving.requests import Pairs, answer, base_of, given, is_unchanged, url, version_headers
 from fhirsynth.serving.searching import Searches
 
-_THREADS = 4  # each has a connection with a cache of its own
+_THREADS = 4  # that search: each takes a connection of the index meanwhile
+_EXPORT = ("_type", "_since", "_outputFormat", "_format", "_pretty")
+_OUTPUT_FORMATS = (negotiation.NDJSON, "application/ndjson", "ndjson")
 _EVERYTHING = ("_type", "_since", "_count", "_page", "_format", "_pretty")
 _FOR_ALL = ("_id", "_lastUpdated", "_count", "_sort", "_include", "_revinclude", "_has", "_total", "_elements")
 
@@ -47,7 +49,7 @@ class Endpoint:
     async def welcome(self, request: Request) -> Response:
         """What this is, for whoever opens it in a browser."""
         base = base_of(request)
-        if negotiating.prefers_html(request):
+        if negotiation.prefers_html(request):
             return Response(welcome.page(self._index, base), media_type="text/html")
         raise FhirError(
             404, "not-found", f"this is the base of a FHIR server; ask for {base}/metadata or {base}/Patient"
@@ -55,15 +57,14 @@ class Endpoint:
 
     async def metadata(self, request: Request) -> Response:
         """The CapabilityStatement."""
-        wanted = negotiating.wanted(request)
+        wanted = negotiation.wanted(request)
         return answer(orjson.dumps(capability(self._index, self._parameters, base_of(request))), wanted)
 
     async def read(self, request: Request) -> Response:
         """One resource, whichever version of it is asked for: there is only one."""
-        wanted = negotiating.wanted(request)
+        wanted = negotiation.wanted(request)
         kind, identity = self._kind(request), request.path_params["id"]
-        if identity.startswith(("$", "_")):
-            raise FhirError(404, "not-supported", f"{kind}/{identity} is not supported here")
+        _demand_name(request, identity)
         found = self._index.read(kind, identity)
         if found is None:
             raise FhirError(404, "not-found", f"there is no {kind}/{identity}")
@@ -77,8 +78,8 @@ class Endpoint:
 
     async def search(self, request: Request) -> Response:
         """A search, by the query of the URL, the body of a form, or both."""
-        wanted = negotiating.wanted(request)
         kind, asked = self._kind(request), await given(request)
+        wanted = negotiation.wanted(request, asked)
         return await self._in_thread(partial(self._search, request, kind, asked, wanted))
 
     def _search(self, request: Request, kind: str, pairs: Pairs, wanted: Wanted) -> Response:
@@ -87,12 +88,12 @@ class Endpoint:
             if "patient" not in self._parameters.of(kind):
                 raise FhirError(404, "not-supported", f"{kind} is not of a patient's record")
             pairs = [("patient", f"Patient/{patient}"), *pairs]
-        asked = Asked.of(kind, pairs, self._parameters, Conditions(self._index, self._parameters, base))
-        told = _told(request, [self._unknown(kind, name) for name, _ in asked.ignored])
-        page = self._searches.run(asked)
-        links = _links(base, kind, asked.told, asked.page, page.next)
-        part = Part(asked.summary, asked.elements)
-        return answer(answering.bundle(base, links, page.total, page.found, page.along, told, part), wanted)
+        query = Query.of(kind, pairs, self._parameters, Criteria(self._index, self._parameters, base))
+        told = _told(request, [self._unknown(kind, name) for name, _ in query.ignored])
+        page = self._searches.run(query)
+        links = _links(base, kind, query.heeded, query.page, page.next)
+        subset = Subset(query.summary, query.elements)
+        return answer(bundles.bundle(base, links, page.total, page.found, page.included, told, subset), wanted)
 
     def _unknown(self, kind: str, name: str) -> str:
         bare = name.split(":")[0].split(".")[0]
@@ -103,24 +104,24 @@ class Endpoint:
 
     async def everything(self, request: Request) -> Response:
         """All of a person."""
-        wanted = negotiating.wanted(request)
         asked = dict(await given(request))
+        wanted = negotiation.wanted(request, asked.items())
         return await self._in_thread(partial(self._everything, request, asked, wanted))
 
     def _everything(self, request: Request, asked: dict[str, str], wanted: Wanted) -> Response:
         base, patient = base_of(request), request.path_params["id"]
         kinds = operations.read_kinds(asked.get("_type"), self._kinds)
-        count = asking.read_count(asked["_count"]) if "_count" in asked else None
-        after = asking.read_cursor(asked["_page"])[0] if "_page" in asked else 0
+        count = read_count(asked["_count"]) if "_count" in asked else None
+        after = read_cursor(asked["_page"])[0] if "_page" in asked else 0
         told = _told(request, [f"$everything has no parameter {name!r}" for name in asked if name not in _EVERYTHING])
         page = operations.everything(self._index, patient, kinds, asked.get("_since"), count, after)
         again = [(name, text) for name, text in asked.items() if name in _EVERYTHING and name != "_page"]
         links = _links(base, f"Patient/{patient}/$everything", again, asked.get("_page"), page.next)
-        return answer(answering.bundle(base, links, page.total, page.found, page.along, told), wanted)
+        return answer(bundles.bundle(base, links, page.total, page.found, page.included, told), wanted)
 
     async def document(self, request: Request) -> Response:
         """The document that a Composition begins."""
-        wanted = negotiating.wanted(request)
+        wanted = negotiation.wanted(request)
         return _one(request, operations.document(self._index, self._parameters, request.path_params["id"]), wanted)
 
     async def export(self, request: Request) -> Response:
@@ -128,12 +129,18 @@ class Endpoint:
         asked = dict(await given(request))
         operations.read_kinds(asked.get("_type"), self._kinds)
         operations.read_since(asked.get("_since"))
+        form = asked.get("_outputFormat", "ndjson").replace(" ", "+")  # a "+" in a URL is a space
+        if form not in _OUTPUT_FORMATS:
+            said = f"_outputFormat: expected one of {', '.join(_OUTPUT_FORMATS)}; found {form!r:.80}"
+            raise FhirError(400, "not-supported", said)
+        told = _told(request, [f"$export has no parameter {name!r}" for name in asked if name not in _EXPORT])
         again: Pairs = [(name, asked[name]) for name in ("_type", "_since") if name in asked]
         if request.url.path.startswith("/Patient/"):
             again.append(("of", "people"))
         where = url(base_of(request), "$export-status", again)
-        said = outcome(issue("information", "informational", f"the export is ready at {where}"))
-        return answer(orjson.dumps(said), headers={"Content-Location": where}, status=202)
+        ready = issue("information", "informational", f"the export is ready at {where}")
+        body = outcome(ready, *(told["issue"] if told else ()))
+        return answer(orjson.dumps(body), headers={"Content-Location": where}, status=202)
 
     async def export_status(self, request: Request) -> Response:
         """The files of an export."""
@@ -157,12 +164,13 @@ class Endpoint:
     async def export_file(self, request: Request) -> Response:
         """All resources of one type, one a line."""
         lines = operations.lines(self._index, self._kind(request), request.query_params.get("_since"))
-        return StreamingResponse(lines, media_type=negotiating.NDJSON)
+        return StreamingResponse(lines, media_type=negotiation.NDJSON)
 
     # --- what they share --------------------------------------------------------------------------
 
     def _kind(self, request: Request) -> str:
         kind: str = request.path_params["kind"]
+        _demand_name(request, kind)
         if kind not in self._known:
             near = get_close_matches(kind, self._kinds, 3)
             said = f"{kind!r} is no type of resource that is served" + (f"; nearest: {', '.join(near)}" if near else "")
@@ -175,6 +183,12 @@ class Endpoint:
         return await anyio.to_thread.run_sync(work, limiter=self._limiter)
 
 
+def _demand_name(request: Request, text: str) -> None:
+    """Raise FhirError where a part of the URL is not a type or an id, but an operation or interaction."""
+    if text.startswith(("$", "_")):
+        raise FhirError(404, "not-supported", f"{request.url.path} is not supported here")
+
+
 def _one(request: Request, found: Stored, wanted: Wanted) -> Response:
     """One resource, or that the client has it already."""
     query = request.query_params
@@ -182,7 +196,7 @@ def _one(request: Request, found: Stored, wanted: Wanted) -> Response:
     headers = version_headers(base_of(request), found)
     if is_unchanged(request, found):
         return Response(status_code=304, headers=headers)
-    return answer(Part(query.get("_summary", "false"), names).of(found.body), wanted, headers)
+    return answer(Subset(query.get("_summary", "false"), names).of(found.body), wanted, headers)
 
 
 def _links(base: str, path: str, asked: Pairs, page: str | None, after: str | None) -> Pairs:
@@ -199,6 +213,6 @@ def _told(request: Request, unknown: list[str]) -> Json | None:
     """What is said of parameters that are not known. Raises FhirError where the client does not want them ignored."""
     if not unknown:
         return None
-    if negotiating.is_strict(request):
+    if negotiation.is_strict(request):
         raise FhirError(400, "not-supported", "; ".join(unknown))
     return outcome(*(issue("warning", "not-supported", f"{said}: ignored") for said in unknown))

@@ -1,6 +1,7 @@
 """Reads an index: resources by type and id, which types there are, what the tables call a system or a field.
 
-Threads may share an Index: a connection is used by one of them at a time, and nothing is ever written.
+Threads may share an Index: a connection is used by one of them at a time, and nothing is ever written. All connections
+are made at once, so that an index which another process puts under the same name does not mix with this one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from queue import LifoQueue
 from typing import Any, NamedTuple
 
 import orjson
@@ -19,6 +21,8 @@ from fhirsynth.serving import values
 from fhirsynth.serving.parameters import Parameter
 from fhirsynth.serving.tables import IMPLIED_SYSTEM, NO_SYSTEM, Packing
 
+#: Connections: searches have up to four at a time, reads one; exports wait for those that are left.
+_CONNECTIONS = 8
 #: Memory of a connection for pages of the index, in KiB.
 _CACHE = 16 << 10
 
@@ -49,8 +53,17 @@ class Index:
     """An index in a file. Raises sqlite3.Error where it is none."""
 
     def __init__(self, file: Path) -> None:
-        self.file = file
-        self._idle: list[sqlite3.Connection] = []
+        self._idle: LifoQueue[sqlite3.Connection] = LifoQueue()
+        try:
+            for _ in range(_CONNECTIONS):
+                self._idle.put(_connected(file))
+            self._read_about()
+        except sqlite3.Error:
+            self.close()
+            raise
+
+    def _read_about(self) -> None:
+        """Read what the index tells of itself."""
         self.about: dict[str, str] = dict(self.rows("SELECT name, value FROM about"))
         self.kinds: dict[str, Kind] = {
             name: Kind(number, name, resources, tuple(orjson.loads(profiles)), Packing(samples))
@@ -67,21 +80,16 @@ class Index:
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         """A connection that nobody else uses meanwhile."""
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            uri = f"{self.file.absolute().as_uri()}?mode=ro&immutable=1"
-            connection = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
-            connection.execute(f"PRAGMA cache_size = -{_CACHE}")
+        connection = self._idle.get()
         try:
             yield connection
         finally:
-            self._idle.append(connection)
+            self._idle.put(connection)
 
     def close(self) -> None:
         """Close the connections. None may be in use."""
-        while self._idle:
-            self._idle.pop().close()
+        while not self._idle.empty():
+            self._idle.get().close()
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
         """All rows of a query."""
@@ -154,3 +162,10 @@ class Index:
     def _stored(self, row: tuple[Any, ...]) -> Stored:
         kind = self._by_number[row[1]]
         return Stored(row[0], kind.name, row[2], row[3], row[4], kind.packing.unpack(row[5]))
+
+
+def _connected(file: Path) -> sqlite3.Connection:
+    uri = f"{file.absolute().as_uri()}?mode=ro&immutable=1"
+    connection = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
+    connection.execute(f"PRAGMA cache_size = -{_CACHE}")
+    return connection

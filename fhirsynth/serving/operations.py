@@ -9,8 +9,8 @@ from typing import NamedTuple
 import orjson
 
 from fhirsynth import reading
+from fhirsynth.serving.dates import span_of_text
 from fhirsynth.serving.index import Index, Stored
-from fhirsynth.serving.moments import span_of_text
 from fhirsynth.serving.outcomes import FhirError
 from fhirsynth.serving.parameters import Parameters
 
@@ -23,7 +23,7 @@ class Everything(NamedTuple):
     """A page of a person's record: what is theirs, the places and staff it refers to, how much in all, the cursor."""
 
     found: list[Stored]
-    along: list[Stored]
+    included: list[Stored]
     total: int
     next: str | None
 

@@ -15,7 +15,7 @@ from importlib import resources
 from typing import Any, NamedTuple
 
 from fhirsynth.serving import values
-from fhirsynth.serving.moments import span_of
+from fhirsynth.serving.dates import span_of
 
 Json = dict[str, Any]
 #: A value of a field. token, reference, uri: (system or type, code or id); string: (folded, as it is);

@@ -10,9 +10,9 @@ from urllib.parse import parse_qsl, urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fhirsynth.serving import answering
+from fhirsynth.serving import bundles
 from fhirsynth.serving.index import Stored
-from fhirsynth.serving.negotiating import USUAL, Wanted
+from fhirsynth.serving.negotiation import USUAL, Wanted
 from fhirsynth.serving.outcomes import FhirError
 
 Pairs = list[tuple[str, str]]
@@ -61,7 +61,7 @@ def _pairs(text: str) -> Pairs:
 def answer(body: bytes, wanted: Wanted = USUAL, headers: dict[str, str] | None = None, status: int = 200) -> Response:
     """JSON as the client wants it."""
     if wanted.pretty:
-        body = answering.pretty(body)
+        body = bundles.pretty(body)
     return Response(body, status, {"Content-Type": wanted.content_type, **(headers or {})})
 
 

@@ -1,6 +1,6 @@
 """Runs a search: which resources, how many in all, on which page, and what comes along with them.
 
-Where one condition holds for few resources, they are looked at one by one; where each holds for many, the resources
+Where few resources meet one criterion, they are looked at one by one; where many meet each, the resources
 of the type are gone through in order until the page is full. Either way the work for a page does not grow with the
 number of people, but for a total, which is kept for the pages that follow, and an order, which all must be known for.
 """
@@ -14,26 +14,26 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from fhirsynth.serving.asking import Along, Asked, Order
-from fhirsynth.serving.conditions import Condition
+from fhirsynth.serving.criteria import Criterion
 from fhirsynth.serving.index import Index, Stored
 from fhirsynth.serving.outcomes import FhirError
 from fhirsynth.serving.parameters import Parameters
+from fhirsynth.serving.query import Include, Order, Query
 from fhirsynth.serving.tables import TABLE_OF
 
-#: Keys that a condition may give for them to be looked at one by one.
+#: Keys that a criterion may give for them to be looked at one by one.
 _FEW = 2000
 #: Totals that are kept.
 _KEPT = 1000
 #: Resources that may come along on one page.
-_MOST_ALONG = 10_000
+_MOST_INCLUDED = 10_000
 
 
 class Page(NamedTuple):
     """A page of results: resources found, those along with them, how many are found in all, the next cursor."""
 
     found: list[Stored]
-    along: list[Stored]
+    included: list[Stored]
     total: int | None
     next: str | None
 
@@ -46,25 +46,25 @@ class Searches:
         self._totals: OrderedDict[tuple[Any, ...], int] = OrderedDict()
         self._lock = threading.Lock()
 
-    def run(self, asked: Asked) -> Page:
+    def run(self, query: Query) -> Page:
         """The page that was asked for. Raises FhirError where too much would come along with it."""
-        kind = self._index.kinds.get(asked.kind)
+        kind = self._index.kinds.get(query.kind)
         if kind is None:
             return Page([], [], 0, None)
-        rows = _Rows(self._index, kind.id, asked.conditions)
-        total = self._total(asked, kind.resources, rows) if asked.total or asked.counted_only else None
-        if asked.counted_only:
+        rows = _Rows(self._index, kind.id, query.criteria)
+        total = self._total(query, kind.resources, rows) if query.total or query.counted_only else None
+        if query.counted_only:
             return Page([], [], total, None)
-        keys = rows.page(asked)
+        keys = rows.page(query)
         cursor = None
-        if len(keys) > asked.count:
-            keys = keys[: asked.count]
-            cursor = f"from-{asked.skipped + len(keys)}" if asked.order else f"after-{keys[-1]}"
+        if len(keys) > query.count:
+            keys = keys[: query.count]
+            cursor = f"from-{query.skipped + len(keys)}" if query.order else f"after-{keys[-1]}"
         found = self._index.by_keys(keys)
-        return Page(found, self._along(asked.along, found) if asked.along else [], total, cursor)
+        return Page(found, self._included(query.includes, found) if query.includes else [], total, cursor)
 
-    def _total(self, asked: Asked, all_of_them: int, rows: _Rows) -> int:
-        if not asked.conditions:
+    def _total(self, query: Query, all_of_them: int, rows: _Rows) -> int:
+        if not query.criteria:
             return all_of_them
         key = rows.identity
         with self._lock:
@@ -80,69 +80,69 @@ class Searches:
 
     # --- what comes along -------------------------------------------------------------------------
 
-    def _along(self, asked: list[Along], found: list[Stored]) -> list[Stored]:
+    def _included(self, includes: list[Include], found: list[Stored]) -> list[Stored]:
         seen = {item.key for item in found}
-        along: list[Stored] = []
+        included: list[Stored] = []
         last, first = found, True
         while last:
             keys: dict[int, None] = {}
-            for one in asked:
+            for one in includes:
                 if first or one.iterate:
                     keys.update(dict.fromkeys(self._referring(one, last) if one.reverse else self._referred(one, last)))
             first = False
             fresh = [key for key in keys if key not in seen]
-            if len(along) + len(fresh) > _MOST_ALONG:
-                said = f"more than {_MOST_ALONG:,} resources come along with this page; ask for fewer with _count"
+            if len(included) + len(fresh) > _MOST_INCLUDED:
+                said = f"more than {_MOST_INCLUDED:,} resources come along with this page; ask for fewer with _count"
                 raise FhirError(400, "too-costly", said)
             seen.update(fresh)
             last = self._index.by_keys(fresh)
-            along += last
-        return along
+            included += last
+        return included
 
-    def _referred(self, along: Along, items: list[Stored]) -> Iterable[int]:
+    def _referred(self, include: Include, items: list[Stored]) -> Iterable[int]:
         """Keys of what these resources refer to."""
-        own = self._parameters.of(along.source).values()
-        by = [along.parameter] if along.parameter else [one for one in own if one.type == "reference"]
+        own = self._parameters.of(include.source).values()
+        by = [include.parameter] if include.parameter else [one for one in own if one.type == "reference"]
         for item in items:
-            if item.kind == along.source:
+            if item.kind == include.source:
                 resource = orjson.loads(item.body)
                 for parameter in by:
                     for kind, identity in parameter.values(resource):
-                        if along.target in (None, kind) and parameter.target in (None, kind):
+                        if include.target in (None, kind) and parameter.target in (None, kind):
                             key = self._index.key(kind, identity)
                             if key is not None:
                                 yield key
 
-    def _referring(self, along: Along, items: list[Stored]) -> Iterable[int]:
+    def _referring(self, include: Include, items: list[Stored]) -> Iterable[int]:
         """Keys of what refers to these resources."""
-        assert along.parameter is not None
+        assert include.parameter is not None
         for item in items:
-            if along.target in (None, item.kind) and along.parameter.target in (None, item.kind):
-                for field in self._index.fields(along.parameter):
+            if include.target in (None, item.kind) and include.parameter.target in (None, item.kind):
+                for field in self._index.fields(include.parameter):
                     sql = "SELECT resource FROM link WHERE field = ? AND target = ? LIMIT ?"
-                    for (key,) in self._index.rows(sql, (field, item.key, _MOST_ALONG + 1)):
+                    for (key,) in self._index.rows(sql, (field, item.key, _MOST_INCLUDED + 1)):
                         yield key
 
 
 class _Rows:
-    """The keys for which all conditions hold, as a query."""
+    """The keys of what meets all criteria, as a query."""
 
-    def __init__(self, index: Index, kind: int, conditions: list[Condition]) -> None:
-        self._index, self._kind, self._conditions = index, kind, conditions
-        tests = [condition.test() for condition in conditions]
+    def __init__(self, index: Index, kind: int, criteria: list[Criterion]) -> None:
+        self._index, self._kind, self._criteria = index, kind, criteria
+        tests = [criterion.test() for criterion in criteria]
         self.identity: tuple[Any, ...] = (kind, *((test, tuple(params)) for test, params in tests))
-        leading = [condition for condition in conditions if not condition.negated]
-        sizes = [condition.size(index, _FEW + 1) for condition in leading]
+        leading = [criterion for criterion in criteria if not criterion.negated]
+        sizes = [criterion.size(index, _FEW + 1) for criterion in leading]
         least = min(range(len(leading)), key=sizes.__getitem__, default=None)
         self._leader = None if least is None else leading[least]
         self._few = least is not None and sizes[least] <= _FEW
 
-    def page(self, asked: Asked) -> list[int]:
+    def page(self, query: Query) -> list[int]:
         """Keys of a page, and one more where there is another page."""
-        rows, params, tests, more = self._led() if self._few or asked.order else self._scanned()
-        order, joins = _ordered(self._index, asked.order)
+        rows, params, tests, more = self._led() if self._few or query.order else self._scanned()
+        order, joins = _ordered(self._index, query.order)
         sql = f"SELECT r.key FROM {rows}{joins} WHERE {tests} AND r.key > ? ORDER BY {order} LIMIT ? OFFSET ?"
-        found = self._index.rows(sql, (*params, *more, asked.after, asked.count + 1, asked.skipped))
+        found = self._index.rows(sql, (*params, *more, query.after, query.count + 1, query.skipped))
         return [key for (key,) in found]
 
     def count(self) -> int:
@@ -151,29 +151,29 @@ class _Rows:
         counted: int = self._index.rows(f"SELECT count(*) FROM {rows} WHERE {tests}", (*params, *more))[0][0]
         return counted
 
-    def _led(self) -> _Query:
-        """By the keys that the condition with the fewest gives, and the tests of the others."""
+    def _led(self) -> _Sql:
+        """By the keys that the criterion with the fewest gives, and the tests of the others."""
         if self._leader is None:
             return self._scanned()
         select, params = self._leader.select()
-        tests, more = _all([condition for condition in self._conditions if condition is not self._leader])
+        tests, more = _all([criterion for criterion in self._criteria if criterion is not self._leader])
         return f"(SELECT DISTINCT resource AS key FROM ({select})) r", params, tests, more
 
-    def _scanned(self) -> _Query:
-        """By all resources of the type, in order, and the tests of all conditions."""
-        tests, params = _all(self._conditions)
+    def _scanned(self) -> _Sql:
+        """By all resources of the type, in order, and the tests of all criteria."""
+        tests, params = _all(self._criteria)
         return "resource r INDEXED BY by_kind", [], f"r.kind = ? AND {tests}", [self._kind, *params]
 
 
 #: What rows there are and its parameters, what must be true of them and its parameters.
-_Query = tuple[str, list[Any], str, list[Any]]
+_Sql = tuple[str, list[Any], str, list[Any]]
 
 
-def _all(conditions: list[Condition]) -> tuple[str, list[Any]]:
-    """The tests of all conditions as one, and its parameters."""
+def _all(criteria: list[Criterion]) -> tuple[str, list[Any]]:
+    """The tests of all criteria as one, and its parameters."""
     tests, params = ["1"], []
-    for condition in conditions:
-        test, more = condition.test()
+    for criterion in criteria:
+        test, more = criterion.test()
         tests.append(test)
         params += more
     return " AND ".join(tests), params

@@ -10,6 +10,7 @@ from string import Template
 import orjson
 
 from fhirsynth import __version__
+from fhirsynth.serving import values
 from fhirsynth.serving.index import Index
 
 _NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
@@ -18,26 +19,24 @@ _NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 def page(index: Index, base: str) -> str:
     """The page as HTML."""
     text = resources.files(__package__).joinpath("welcome.html").read_text("utf-8")
+    base = escape(base)
     rows = (
-        f'<tr><td><a href="{base}/{name}?_pretty=true">{name}</a></td><td>{kind.resources:,}</td></tr>'
+        f'<tr><td><a href="{base}/{escape(name)}?_pretty=true">{escape(name)}</a></td><td>{kind.resources:,}</td></tr>'
         for name, kind in index.kinds.items()
     )
     links = (
         f'<li><a href="{base}/{escape(path)}">{escape(path)}</a> – {words}</li>' for path, words in examples(index)
     )
-    return Template(text).substitute(
-        base=escape(base), version=__version__, examples="\n".join(links), rows="\n".join(rows)
-    )
+    return Template(text).substitute(base=base, version=__version__, examples="\n".join(links), rows="\n".join(rows))
 
 
 def examples(index: Index) -> Sequence[tuple[str, str]]:
     """Paths to try first, and what each gives."""
     found = [("metadata?_pretty=true", "what the server does")]
     for item in index.of_kind("Patient", 0, 1):
-        identifiers = orjson.loads(item.body).get("identifier", [])
-        for identifier in identifiers if isinstance(identifiers, list) else []:
-            if identifier.get("system") == _NHS_NUMBER:
-                found.append((f"Patient?identifier={_NHS_NUMBER}|{identifier['value']}&_pretty=true", "by NHS number"))
+        for system, number in values.tokens({"coding": orjson.loads(item.body).get("identifier")}):
+            if system == _NHS_NUMBER:
+                found.append((f"Patient?identifier={_NHS_NUMBER}|{number}&_pretty=true", "by NHS number"))
         newest = f"Observation?patient={item.id}&_sort=-date&_count=10&_pretty=true"
         found += [(newest, "the newest readings"), (f"Patient/{item.id}/$everything?_pretty=true", "a whole record")]
     return found

@@ -78,12 +78,15 @@ def now() -> int:
 def _days(year: int, month: int | None, day: int | None) -> Span:
     """The span of a day, month or year in local time."""
     first = dt.date(year, 1 if month is None else month, 1 if day is None else day)
-    if month is None:
-        after = dt.date(year + 1, 1, 1)
-    elif day is None:
-        after = dt.date(year + month // 12, month % 12 + 1, 1)
-    else:
-        after = first + dt.timedelta(days=1)
+    try:
+        if month is None:
+            after = dt.date(year + 1, 1, 1)
+        elif day is None:
+            after = dt.date(year + month // 12, month % 12 + 1, 1)
+        else:
+            after = first + dt.timedelta(days=1)
+    except (ValueError, OverflowError):  # 9999-12-31, which stands for no end at all
+        return _midnight(first), LATEST
     return _midnight(first), _midnight(after)
 
 

@@ -1,4 +1,4 @@
-"""Answers as bytes: bundles of resources as they are kept, and resources of which only a part was asked for."""
+"""Answers as bytes: searchset bundles of resources as they are kept, and resources of which a subset was asked for."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TYPES = frozenset({
 _ALWAYS = ("resourceType", "id", "meta")
 
 
-class Part:
+class Subset:
     """Which part of each resource is asked for: `_summary`, or `_elements` by name."""
 
     def __init__(self, summary: str = "false", elements: Sequence[str] = ()) -> None:
@@ -70,16 +70,16 @@ def bundle(
     matches: Iterable[Stored],
     includes: Iterable[Stored] = (),
     outcome: Json | None = None,
-    part: Part | None = None,
+    subset: Subset | None = None,
 ) -> bytes:
     """A Bundle of type `searchset`. `links`: relation and URL of each; `outcome`: what is to be said besides."""
     head: Json = {"resourceType": "Bundle", "type": "searchset"}
     if total is not None:
         head["total"] = total
     head["link"] = [{"relation": relation, "url": url} for relation, url in links]
-    part = part or Part()
-    entries = [_entry(base, item, part, b"match") for item in matches]
-    entries += [_entry(base, item, part, b"include") for item in includes]
+    subset = subset or Subset()
+    entries = [_entry(base, item, subset, b"match") for item in matches]
+    entries += [_entry(base, item, subset, b"include") for item in includes]
     if outcome is not None:
         entries.append(orjson.dumps({"resource": outcome, "search": {"mode": "outcome"}}))
     text = orjson.dumps(head)
@@ -91,9 +91,9 @@ def pretty(body: bytes) -> bytes:
     return orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
-def _entry(base: str, item: Stored, part: Part, mode: bytes) -> bytes:
+def _entry(base: str, item: Stored, subset: Subset, mode: bytes) -> bytes:
     url = orjson.dumps(f"{base}/{item.kind}/{item.id}")
-    return b'{"fullUrl":' + url + b',"resource":' + part.of(item.body) + b',"search":{"mode":"' + mode + b'"}}'
+    return b'{"fullUrl":' + url + b',"resource":' + subset.of(item.body) + b',"search":{"mode":"' + mode + b'"}}'
 
 
 def _is_choice(key: str, name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from starlette.requests import Request
@@ -32,9 +33,12 @@ class Wanted(NamedTuple):
 USUAL = Wanted(FHIR_JSON, False)
 
 
-def wanted(request: Request) -> Wanted:
-    """How to answer a request. Raises FhirError 406 where the client reads no JSON, or another version of FHIR."""
-    query = request.query_params
+def wanted(request: Request, form: Iterable[tuple[str, str]] = ()) -> Wanted:
+    """How to answer a request, whose body may be a form.
+
+    Raises FhirError 406 where the client reads no JSON, or another version of FHIR.
+    """
+    query = {**request.query_params, **dict(form)}
     is_pretty = query.get("_pretty") == "true"
     if (asked := query.get("_format")) is not None:
         media_type = _of(asked.replace(" ", "+"))  # a "+" in a URL is a space

@@ -1,6 +1,6 @@
 """What a search asks for besides its criteria: how many, in which order, which parts, what else.
 
-`Asked.of` reads the parameters of a request.
+`Query.of` reads the parameters of a request.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from fhirsynth.serving.conditions import Condition, Conditions
+from fhirsynth.serving.criteria import Criteria, Criterion
 from fhirsynth.serving.outcomes import FhirError
 from fhirsynth.serving.parameters import Parameter, Parameters
 
@@ -38,7 +38,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Along:
+class Include:
     """What else is to be on a page: what is referred to by a parameter (of any type: None), or what refers to it.
 
     `source`: the type that the parameter belongs to, `target`: the only type to be followed to, `iterate`: whether
@@ -53,25 +53,25 @@ class Along:
 
 
 @dataclass
-class Asked:
+class Query:
     """A search for resources of one type.
 
-    A page begins behind the key `after`, or when so many are `skipped`. `told`: what the link to the search says,
+    A page begins behind the key `after`, or when so many are `skipped`. `heeded`: what the link to the search says,
     without the page; `ignored`: what is not known.
     """
 
     kind: str
-    conditions: list[Condition] = field(default_factory=list)
+    criteria: list[Criterion] = field(default_factory=list)
     count: int = USUAL
     order: list[Order] = field(default_factory=list)
     total: bool = True
     summary: str = "false"
     elements: tuple[str, ...] = ()
-    along: list[Along] = field(default_factory=list)
+    includes: list[Include] = field(default_factory=list)
     after: int = 0
     skipped: int = 0
     page: str | None = None
-    told: list[tuple[str, str]] = field(default_factory=list)
+    heeded: list[tuple[str, str]] = field(default_factory=list)
     ignored: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -80,35 +80,35 @@ class Asked:
         return self.summary == "count" or self.count == 0
 
     @classmethod
-    def of(cls, kind: str, given: Iterable[tuple[str, str]], parameters: Parameters, conditions: Conditions) -> Asked:
+    def of(cls, kind: str, given: Iterable[tuple[str, str]], parameters: Parameters, criteria: Criteria) -> Query:
         """Read the parameters of a search. Raises FhirError where one is known and its value is wrong."""
-        asked = cls(kind)
+        query = cls(kind)
         seen: set[str] = set()
         values = 0
         for name, text in given:
             if name in _GENERAL:
-                asked.told.append((name, text))
+                query.heeded.append((name, text))
                 continue
             if name in _ONCE and name in seen:
                 raise FhirError(400, "invalid", f"{name} is there more than once")
             seen.add(name)
             if name in _ONCE or name.partition(":")[0] in ("_include", "_revinclude"):
-                known = asked._result(name, text, parameters)
+                known = query._result(name, text, parameters)
             else:
-                condition = conditions.of(kind, name, text)
-                known = condition is not None
-                if condition is not None:
-                    asked.conditions.append(condition)
-                    values += sum(len(match.params) for match in condition.matches)
+                criterion = criteria.of(kind, name, text)
+                known = criterion is not None
+                if criterion is not None:
+                    query.criteria.append(criterion)
+                    values += sum(len(match.params) for match in criterion.matches)
                     if values > _MOST_VALUES:
                         raise FhirError(400, "too-costly", "too many criteria at once")
             if known and name != "_page":
-                asked.told.append((name, text))
+                query.heeded.append((name, text))
             elif not known:
-                asked.ignored.append((name, text))
-        if asked.after and asked.order:
+                query.ignored.append((name, text))
+        if query.after and query.order:
             raise FhirError(400, "invalid", "_page is that of another search: begin without it")
-        return asked
+        return query
 
     def _result(self, name: str, text: str, parameters: Parameters) -> bool:
         """Take up a parameter that says how results are given; whether it is supported."""
@@ -127,7 +127,7 @@ class Asked:
             self.page = text
             self.after, self.skipped = read_cursor(text)
         else:
-            return self._along(name, text, parameters)
+            return self._include(name, text, parameters)
         return True
 
     def _order(self, text: str, parameters: Parameters) -> Order:
@@ -141,7 +141,7 @@ class Asked:
             raise FhirError(400, "not-supported", f"_sort: {name} is a {parameter.type}, which has no order")
         return Order(parameter, falling)
 
-    def _along(self, name: str, text: str, parameters: Parameters) -> bool:
+    def _include(self, name: str, text: str, parameters: Parameters) -> bool:
         verb, _, modifier = name.partition(":")
         if modifier not in ("", "iterate", "recurse"):
             raise FhirError(400, "invalid", f"{name}: the modifier :{modifier} is not supported; there is :iterate")
@@ -156,7 +156,7 @@ class Asked:
             raise FhirError(400, "invalid", f"{name}={text}: {said}")
         if by == "*" and reverse:
             raise FhirError(400, "not-supported", f"{name}={text}: name one reference")
-        self.along.append(Along(source, found, target or None, reverse, iterate))
+        self.includes.append(Include(source, found, target or None, reverse, iterate))
         return True
 
 

@@ -1,7 +1,7 @@
-"""Search criteria as conditions on keys of resources, in the SQL of the index.
+"""Search criteria (`name=value`) in the SQL of the index.
 
-A condition has a query that gives the keys of all resources that it holds for (`select`), which one search is led by,
-and mostly a test of one key (`probe`), by which the other conditions of that search are checked.
+A criterion has a query that gives the keys of all resources that meet it (`select`), which one search is led by, and
+mostly a test of one key (`probe`), by which the other criteria of that search are checked.
 """
 
 from __future__ import annotations
@@ -9,23 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from fhirsynth.serving import values
+from fhirsynth.serving.comparisons import Sql, date, invalid, quantity, several, split, string, unescaped
 from fhirsynth.serving.index import Index
-from fhirsynth.serving.moments import Span, now, span_of_text
 from fhirsynth.serving.outcomes import FhirError
 from fhirsynth.serving.parameters import Parameter, Parameters
 from fhirsynth.serving.tables import IMPLIED_SYSTEM, NO_SYSTEM, TABLE_OF
 
-_PREFIXED = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(.*)", re.S)
 _IDENTITY = re.compile(r"[A-Za-z0-9.-]{1,64}")
 #: What the index beside a table is for. With a "+" before it SQLite leaves that index alone, and finds the resource.
 _COMPARED = re.compile(r"\b(first|after|value)\b")
-_DAY = 86_400_000  # milliseconds
 _DEEPEST = 3  # references that a chain may follow
-_MOST_VALUES = 400  # SQLite joins at most 500 queries
 _MODIFIERS = {
     "token": ("not", "missing"),
     "reference": ("missing",),  # and the name of a type
@@ -49,7 +45,7 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Condition:
+class Criterion:
     """What resources must be: any of the matches, or none of them. No match at all is never met."""
 
     matches: tuple[Match, ...]
@@ -76,14 +72,14 @@ class Condition:
         return counted
 
 
-class Conditions:
-    """Makes conditions of what was asked. `base` is the URL of the server, which references may have before them."""
+class Criteria:
+    """Reads criteria. `base` is the URL of the server, which references may have before them."""
 
     def __init__(self, index: Index, parameters: Parameters, base: str) -> None:
         self._index, self._parameters, self._base = index, parameters, base
 
-    def of(self, kind: str, name: str, text: str, depth: int = 0) -> Condition | None:
-        """The condition of one criterion `name=text`; None where the type has no such parameter.
+    def of(self, kind: str, name: str, text: str, depth: int = 0) -> Criterion | None:
+        """The criterion `name=text`; None where the type has no such parameter.
 
         `depth`: how many links of a chain are before it. Raises FhirError where the value or a modifier is not one
         that can be searched by.
@@ -96,7 +92,7 @@ class Conditions:
         name, _, modifier = head.partition(":")
         if name in ("_id", "_lastUpdated"):
             if modifier or chained:
-                raise _bad(f"{head} has no modifiers here")
+                raise invalid(f"{head} has no modifiers here")
             return self._of_itself(kind, name, text)
         parameter = self._parameters.of(kind).get(name)
         if parameter is None:
@@ -108,16 +104,16 @@ class Conditions:
         narrowed = parameter.type == "reference" and modifier[:1].isupper()
         if modifier and not narrowed and modifier not in _MODIFIERS[parameter.type]:
             can = ", ".join(f":{one}" for one in _MODIFIERS[parameter.type])
-            raise _bad(
+            raise invalid(
                 f"{kind}?{head}: the modifier :{modifier} is not supported; {parameter.type} parameters have {can}"
             )
         found: list[Match] = []
-        for value in _several(f"{kind}?{head}", text):
+        for value in several(f"{kind}?{head}", text):
             if value == "":
-                raise _bad(f"{kind}?{head}: there is no value")
+                raise invalid(f"{kind}?{head}: there is no value")
             for field in self._index.fields(parameter):
                 found += self._matches(parameter, field, modifier, value)
-        return Condition(tuple(found), negated=modifier == "not")
+        return Criterion(tuple(found), negated=modifier == "not")
 
     # --- what a value means -----------------------------------------------------------------------
 
@@ -131,14 +127,14 @@ class Conditions:
             number = self._index.system(value) if parameter.fields[0].numbered else unescaped(value)
             where = None if number is None else ("code = ?", (number,))
         elif parameter.type == "string":
-            where = _string(modifier, unescaped(value))
+            where = string(modifier, unescaped(value))
         elif parameter.type == "date":
-            where = _date(f"{parameter.kind}?{parameter.name}", value, "first", "after")
+            where = date(f"{parameter.kind}?{parameter.name}", value, "first", "after")
         else:
-            where = self._quantity(parameter, value)
+            where = quantity(f"{parameter.kind}?{parameter.name}", value)
         return [] if where is None else [_in_table(TABLE_OF[parameter.type].name, field, *where)]
 
-    def _token(self, value: str) -> tuple[str, tuple[Any, ...]] | None:
+    def _token(self, value: str) -> Sql | None:
         parts = [unescaped(part) for part in split(value, "|")]
         if len(parts) == 1:
             return "code = ?", (parts[0],)
@@ -170,32 +166,9 @@ class Conditions:
             found.append(_in_table("token", field, "code = ?", (text,)))
         return found
 
-    def _quantity(self, parameter: Parameter, value: str) -> tuple[str, tuple[Any, ...]]:
-        parts = [unescaped(part) for part in split(value, "|")]
-        prefix, number = _prefixed(parts[0])
-        try:
-            exact = Decimal(number)
-            low, high = values.around(exact)
-        except InvalidOperation:
-            low = high = float("nan")
-        if not (low < high) or len(parts) > 3:
-            said = "expected a number such as 5.4, ge5.4 or 5.4|http://unitsofmeasure.org|mmol/L"
-            raise _bad(f"{parameter.kind}?{parameter.name}: {said}; found {value!r:.80}")
-        is_number, params = _compared(prefix, float(exact), low, high)
-        if len(parts) == 2 and parts[1]:
-            return f"{is_number} AND (code = ? OR unit = ?)", (*params, parts[1], parts[1])
-        if len(parts) == 3:
-            system, code = parts[1:]
-            if system:
-                of_unit = "system = ? AND code = ?" if code else "system = ?"
-                return f"{is_number} AND {of_unit}", (*params, system, code) if code else (*params, system)
-            if code:
-                return f"{is_number} AND (code = ? OR unit = ?)", (*params, code, code)
-        return is_number, params
-
     # --- what is not in a field of its own --------------------------------------------------------
 
-    def _of_itself(self, kind: str, name: str, text: str) -> Condition:
+    def _of_itself(self, kind: str, name: str, text: str) -> Criterion:
         """By the resource's own id, or by when it was last changed."""
         number = self._kind(kind)
         if name == "_id":
@@ -203,18 +176,18 @@ class Conditions:
             wheres = [(f"id IN ({', '.join('?' * len(wanted))})", tuple(wanted))]
         else:
             span = "updated * 1000", "updated * 1000 + 1000"
-            wheres = [_date(f"{kind}?{name}", value, *span) for value in _several(f"{kind}?{name}", text)]
+            wheres = [date(f"{kind}?{name}", value, *span) for value in several(f"{kind}?{name}", text)]
         found = []
         for where, params in wheres:
             select = f"SELECT key AS resource FROM resource WHERE kind = ? AND ({where})"
             probe = f"EXISTS (SELECT 1 FROM resource WHERE key = r.key AND kind = ? AND ({where}))"
             found.append(Match(select, probe, (number, *params)))
-        return Condition(tuple(found))
+        return Criterion(tuple(found))
 
-    def _missing(self, parameter: Parameter, text: str) -> Condition:
+    def _missing(self, parameter: Parameter, text: str) -> Criterion:
         """Whether there is a value at all."""
         if text not in ("true", "false"):
-            raise _bad(f"{parameter.kind}?{parameter.name}:missing: expected true or false; found {text!r:.80}")
+            raise invalid(f"{parameter.kind}?{parameter.name}:missing: expected true or false; found {text!r:.80}")
         found = []
         target = parameter.target
         for field in self._index.fields(parameter):
@@ -229,15 +202,15 @@ class Conditions:
                 any_ = "SELECT resource FROM link WHERE field = ?"
                 params = (field,) if target is None else (field, self._kind(target))
                 found.append(Match(any_ if target is None else to, None, params))
-        return Condition(tuple(found), negated=text == "true")
+        return Criterion(tuple(found), negated=text == "true")
 
-    def _chain(self, parameter: Parameter, modifier: str, rest: str, text: str, depth: int) -> Condition:
+    def _chain(self, parameter: Parameter, modifier: str, rest: str, text: str, depth: int) -> Criterion:
         """By a parameter of what is referred to: `patient.identifier`, `subject:Patient.name`."""
         asked = f"{parameter.kind}?{parameter.name}.{rest}"
         if parameter.type != "reference":
-            raise _bad(f"{asked}: {parameter.name} is no reference, and nothing can be chained to it")
+            raise invalid(f"{asked}: {parameter.name} is no reference, and nothing can be chained to it")
         if modifier and not modifier[:1].isupper():
-            raise _bad(f"{asked}: :{modifier} is no type of resource")
+            raise invalid(f"{asked}: :{modifier} is no type of resource")
         found, known = [], False
         kinds = [modifier] if modifier else self._index.targets(parameter)
         for kind in kinds:
@@ -250,32 +223,32 @@ class Conditions:
                 linked = "CROSS JOIN link l ON l.field = ? AND l.target = s.resource"
                 found.append(Match(f"SELECT l.resource FROM ({keys}) s {linked}", None, (*params, field)))
         if kinds and not known:
-            raise _bad(f"{asked}: what {parameter.name} refers to has no search parameter {rest.split(':')[0]!r}")
-        return Condition(tuple(found))
+            raise invalid(f"{asked}: what {parameter.name} refers to has no search parameter {rest.split(':')[0]!r}")
+        return Criterion(tuple(found))
 
-    def _has(self, kind: str, name: str, text: str, depth: int) -> Condition:
+    def _has(self, kind: str, name: str, text: str, depth: int) -> Criterion:
         """By a parameter of what refers to it: `_has:Condition:patient:code`."""
         parts = name.split(":", 3)
         if len(parts) < 4:
-            raise _bad(f"{name}: expected _has:TYPE:REFERENCE:PARAMETER, such as _has:Condition:patient:code")
+            raise invalid(f"{name}: expected _has:TYPE:REFERENCE:PARAMETER, such as _has:Condition:patient:code")
         _, other, by, rest = parts
         parameter = self._parameters.of(other).get(by)
         inner = self.of(other, rest, text, depth + 1)
         if parameter is None or parameter.type != "reference" or inner is None:
             wrong = by if parameter is None or parameter.type != "reference" else rest
-            raise _bad(f"{name}: {other} has no search parameter {wrong!r} that can be used so")
+            raise invalid(f"{name}: {other} has no search parameter {wrong!r} that can be used so")
         if parameter.target not in (None, kind):
-            return Condition(())
+            return Criterion(())
         keys, params = self._keys(inner, other)
         select = (
             "SELECT l.target AS resource FROM link l JOIN resource p ON p.key = l.target "
             f"WHERE l.field = ? AND l.resource IN ({keys}) AND p.kind = ?"
         )
         fields = self._index.fields(parameter)
-        return Condition(tuple(Match(select, None, (field, *params, self._kind(kind))) for field in fields))
+        return Criterion(tuple(Match(select, None, (field, *params, self._kind(kind))) for field in fields))
 
-    def _keys(self, inner: Condition, kind: str) -> tuple[str, list[Any]]:
-        """A query of the keys of a type of resource for which a condition holds."""
+    def _keys(self, inner: Criterion, kind: str) -> tuple[str, list[Any]]:
+        """A query of the keys of what meets a criterion, of one type of resource."""
         if not inner.negated:
             return inner.select()
         test, params = inner.test()
@@ -285,92 +258,6 @@ class Conditions:
     def _kind(self, kind: str) -> int:
         """The number of a type of resource; 0 where there is none of it."""
         return self._index.kinds[kind].id if kind in self._index.kinds else 0
-
-
-# --- values ---------------------------------------------------------------------------------------
-
-
-def split(text: str, by: str) -> list[str]:
-    """The parts of a value between `by`, where that has no backslash before it; the parts keep theirs."""
-    parts, escaped = [""], False
-    for character in text:
-        if character == by and not escaped:
-            parts.append("")
-            continue
-        parts[-1] += character
-        escaped = character == "\\" and not escaped
-    return parts
-
-
-def _several(asked: str, text: str) -> list[str]:
-    """The values of a criterion, of which any may fit."""
-    found = split(text, ",")
-    if len(found) > _MOST_VALUES:
-        raise FhirError(400, "too-costly", f"{asked}: {len(found)} values; at most {_MOST_VALUES} can be searched for")
-    return found
-
-
-def unescaped(text: str) -> str:
-    """A value without the backslashes before `,`, `|`, `$` and backslash."""
-    return re.sub(r"\\([,|$\\])", r"\1", text)
-
-
-def _prefixed(value: str) -> tuple[str, str]:
-    match = _PREFIXED.fullmatch(value)
-    assert match is not None  # it matches all there is
-    return match[1] or "eq", match[2]
-
-
-def _date(asked: str, value: str, first: str, after: str) -> tuple[str, tuple[Any, ...]]:
-    """A condition on a span of which `first` and `after` are the ends."""
-    prefix, text = _prefixed(unescaped(value))
-    span = span_of_text(text)
-    if span is None:
-        said = "expected a date such as 2024, 2024-03, 2024-03-01, ge2024-03-01 or 2024-03-01T09:30:00Z"
-        raise _bad(f"{asked}: {said}; found {value!r:.80}")
-    low, high = span
-    if prefix == "ap":
-        low, high = _about(span)
-        return f"{after} > ? AND {first} < ?", (low, high)
-    return {
-        "eq": (f"{first} >= ? AND {first} < ? AND {after} <= ?", (low, high, high)),
-        "ne": (f"NOT ({first} >= ? AND {after} <= ?)", (low, high)),
-        "gt": (f"{after} > ?", (high,)),
-        "lt": (f"{first} < ?", (low,)),
-        "ge": (f"({after} > ? OR {first} >= ?)", (high, low)),
-        "le": (f"({first} < ? OR {after} <= ?)", (low, high)),
-        "sa": (f"{first} >= ?", (high,)),
-        "eb": (f"{after} <= ?", (low,)),
-    }[prefix]
-
-
-def _about(span: Span) -> Span:
-    """A span with a tenth of its distance from today on either side, as FHIR has `ap`."""
-    slack = max(_DAY, abs(now() - span[0]) // 10)
-    return span[0] - slack, span[1] + slack
-
-
-def _compared(prefix: str, exact: float, low: float, high: float) -> tuple[str, tuple[Any, ...]]:
-    """A condition on `value`."""
-    if prefix == "ap":
-        slack = abs(exact) / 10
-        return "value BETWEEN ? AND ?", (exact - slack, exact + slack)
-    if prefix in ("eq", "ne"):
-        said = "value >= ? AND value < ?"
-        return (said if prefix == "eq" else f"NOT ({said})"), (low, high)
-    signs = {"gt": ">", "lt": "<", "ge": ">=", "le": "<=", "sa": ">", "eb": "<"}
-    return f"value {signs[prefix]} ?", (exact,)
-
-
-def _string(modifier: str, value: str) -> tuple[str, tuple[Any, ...]]:
-    folded = values.fold(value)
-    if modifier == "exact":
-        return "folded = ? AND text = ?", (folded, value)
-    if not folded:
-        raise _bad(f"{value!r:.80}: there is no letter or digit to search for")
-    if modifier == "contains":
-        return "instr(folded, ?)", (folded,)
-    return "folded >= ? AND folded < ?", (folded, folded + chr(0x10FFFF))
 
 
 # --- SQL ------------------------------------------------------------------------------------------
@@ -385,7 +272,3 @@ def _in_table(table: str, field: int, where: str, params: Sequence[Any]) -> Matc
         of_one = _COMPARED.sub(r"+\1", where)
         probe = f"EXISTS (SELECT 1 FROM {table} WHERE field = ? AND resource = r.key AND ({of_one}))"
     return Match(select, probe, (field, *params))
-
-
-def _bad(said: str) -> FhirError:
-    return FhirError(400, "invalid", said)

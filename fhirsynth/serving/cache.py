@@ -7,6 +7,7 @@ search parameters are others. Where the folder cannot be written to, it is a tem
 from __future__ import annotations
 
 import atexit
+import errno
 import hashlib
 import shutil
 import sqlite3
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from fhirsynth import __version__, reading
 from fhirsynth.errors import InputError, OutputError
-from fhirsynth.run.output import MANIFEST, STATE
+from fhirsynth.run.output import DOCUMENTS, LETTERS, MANIFEST, STATE
 from fhirsynth.serving import parameters, tables
 from fhirsynth.serving.building import Progress, build
 from fhirsynth.serving.index import Index
@@ -47,7 +48,7 @@ def index_of(folder: Path, progress: Progress | None = None) -> Index:
     except PermissionError:
         return _temporary(files, wanted, progress)
     except OSError as error:
-        if error.errno is not None and error.strerror == "Read-only file system":
+        if error.errno == errno.EROFS:
             return _temporary(files, wanted, progress)
         raise _no_room(kept.parent, error) from None
     except sqlite3.Error as error:
@@ -112,11 +113,16 @@ def _files(folder: Path) -> list[Path]:
         raise InputError(f"{folder} is a file; give the folder that `fhirsynth population` has made")
     if (folder / STATE / "run.json").is_file() and not (folder / MANIFEST).is_file():
         raise InputError(f"the people in {folder} are not finished; give the command that began them, with --resume")
-    files = reading.files(folder)
-    people = set(reading.people_files(folder))
+    try:
+        files = reading.files(folder)
+    except InputError:
+        if not (folder / MANIFEST).is_file():
+            raise
+        said = "it holds no JSON; make it with --format bundle or ndjson, which can be served"
+        raise InputError(f"the population in {folder} cannot be served: {said}") from None
     places = [file for file in files if file.name == reading.PLACES]
-    others = [file for file in files if file not in people and file.name != reading.PLACES]
-    return [*places, *(file for file in files if file in people), *others]
+    documents = [file for file in files if folder / LETTERS / DOCUMENTS in file.parents]
+    return [*places, *reading.people_files(folder), *documents]
 
 
 def _fingerprint(folder: Path, files: list[Path]) -> str:
