@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import random
 import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable
+
+import planted_roles
+from planting import Change, Planted, Planter, append, he, kind_of, narrative, pick, sentence, spans, swap
 
 from fhirsynth.knowledge import load
 from fhirsynth.letters import saying
-from fhirsynth.letters.facts import Stay
-from fhirsynth.letters.letter import Letter, Section, Span
+from fhirsynth.letters.letter import Letter
 
 MEDICINES = ("given", "started", "stopped", "changed", "continued")
 _MONTHS = {f"{dt.date(2000, month, 1):%B}": month for month in range(1, 13)}
@@ -37,33 +38,13 @@ _UNITS = {
 }  # fmt: skip
 
 
-class Planted(NamedTuple):
-    """A letter's sections with one error of a kind; `rules`: any of them catches it."""
-
-    kind: str
-    rules: frozenset[str]
-    sections: tuple[Section, ...]
-    was: str
-    now: str
-
-
-class _Change(NamedTuple):
-    section: int
-    start: int
-    end: int
-    text: str
-
-
-_Planter = Callable[[Letter, random.Random], _Change | Sequence[_Change] | None]
-
-
 def plant(kind: str, letter: Letter, rng: random.Random) -> Planted | None:
     """A letter with one error of a kind, or None where the letter gives no occasion for it."""
     planter, rules = KINDS[kind]
     found = planter(letter, rng)
     if not found:
         return None
-    changes = [found] if isinstance(found, _Change) else sorted(found, key=lambda c: (c.section, c.start))
+    changes = [found] if isinstance(found, Change) else sorted(found, key=lambda c: (c.section, c.start))
     sections = [section._replace(spans=()) for section in letter.sections]
     for change in reversed(changes):
         text = sections[change.section].text
@@ -75,63 +56,18 @@ def plant(kind: str, letter: Letter, rng: random.Random) -> Planted | None:
     return Planted(kind, frozenset(rules), tuple(s for s in sections if s.text.strip()), was, now)
 
 
-# ---- helpers
-
-
-def _spans(letter: Letter, *types: str) -> Iterator[tuple[int, Span]]:
-    for number, section in enumerate(letter.sections):
-        yield from ((number, span) for span in section.spans if span.type in types)
-
-
-def _pick(rng: random.Random, found: Sequence[tuple[int, Span]]) -> tuple[int, Span] | None:
-    return rng.choice(found) if found else None
-
-
-def _swap(place: tuple[int, Span] | None, text: str) -> _Change | None:
-    if place is None:
-        return None
-    number, span = place
-    return _Change(number, span.start, span.end, text)
-
-
-def _kind_of(span: Span) -> str:
-    return span.fact.partition(":")[0]
-
-
-def _narrative(letter: Letter) -> list[int]:
-    return [n for n, section in enumerate(letter.sections) if section.key in ("clinical-summary", "plan")]
-
-
-def _append(letter: Letter, key: str, sentence: str) -> _Change | None:
-    for number, section in enumerate(letter.sections):
-        if section.key == key:
-            return _Change(number, len(section.text), len(section.text), f" {sentence}")
-    return None
-
-
-def _he(stay: Stay) -> str:
-    return stay.grammar["He"]
-
-
-def _sentence(text: str, start: int, end: int) -> tuple[int, int]:
-    """The sentence or line around a stretch."""
-    first = max(text.rfind("\n", 0, start), *(m.end() - 1 for m in re.finditer(r"[.] (?=[A-Z])", text[:start])), -1) + 1
-    behind = re.search(r"[.](?= [A-Z]|\n|$)|\n|$", text[end:])
-    return first, end + (behind.end() if behind else 0)
-
-
 # ---- the errors
 
 
-def _wrong_dose(letter: Letter, rng: random.Random) -> _Change | None:
+def _wrong_dose(letter: Letter, rng: random.Random) -> Change | None:
     found = []
-    for number, span in _spans(letter, "medication", "dose"):
-        if _kind_of(span) not in MEDICINES:
+    for number, span in spans(letter, "medication", "dose"):
+        if kind_of(span) not in MEDICINES:
             continue
         for pattern, other in _DOSES:
             match = re.search(pattern, span.surface)
             if match:
-                found.append(_Change(number, span.start + match.start(), span.start + match.end(), other(match)))
+                found.append(Change(number, span.start + match.start(), span.start + match.end(), other(match)))
                 break
     return rng.choice(found) if found else None
 
@@ -144,53 +80,53 @@ _DOSES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
 )
 
 
-def _invented_diagnosis(letter: Letter, rng: random.Random) -> _Change | None:
+def _invented_diagnosis(letter: Letter, rng: random.Random) -> Change | None:
     stay = letter.stay
     said = " ".join(value.text for fact in stay.facts for value in fact.values.values()).lower()
     names = [c.words.letter[0] for c in load().conditions.values() if c.kind == "long-term"]
     names = [name for name in names if not set(re.findall(r"\w{4,}", name.lower())) & set(re.findall(r"\w+", said))]
     name = rng.choice(names)
-    wording = rng.choice([f"{_he(stay)} also has {name}.", f"Background of {name}.", f"Imaging confirmed {name}."])
-    places = [place for place in _spans(letter, "condition") if _kind_of(place[1]) in ("pmh", "secondary")]
+    wording = rng.choice([f"{he(stay)} also has {name}.", f"Background of {name}.", f"Imaging confirmed {name}."])
+    places = [place for place in spans(letter, "condition") if kind_of(place[1]) in ("pmh", "secondary")]
     if places and rng.random() < 0.5:
-        return _swap(rng.choice(places), name)
-    return _append(letter, "clinical-summary", wording)
+        return swap(rng.choice(places), name)
+    return append(letter, "clinical-summary", wording)
 
 
-def _invented_drug(letter: Letter, rng: random.Random) -> _Change | None:
+def _invented_drug(letter: Letter, rng: random.Random) -> Change | None:
     said = " ".join(value.text for fact in letter.stay.facts for value in fact.values.values()).lower()
     drugs = [m.vtm_name for m in load().medicines.values() if m.vtm_name.lower().split()[0] not in said]
     drugs += ["vancomycin", "ceftriaxone", "meropenem", "heparin", "labetalol", "phenytoin"]
     drug = rng.choice(sorted(drug for drug in drugs if "+" not in drug)).lower()
-    places = [place for place in _spans(letter, "medication") if _kind_of(place[1]) in MEDICINES]
+    places = [place for place in spans(letter, "medication") if kind_of(place[1]) in MEDICINES]
     if places and rng.random() < 0.5:
-        return _swap(rng.choice(places), drug)
-    return _append(
-        letter, "clinical-summary", rng.choice([f"Given {drug}.", f"{_he(letter.stay)} was treated with {drug}."])
+        return swap(rng.choice(places), drug)
+    return append(
+        letter, "clinical-summary", rng.choice([f"Given {drug}.", f"{he(letter.stay)} was treated with {drug}."])
     )
 
 
-def _dropped_allergy(letter: Letter, rng: random.Random) -> list[_Change]:
+def _dropped_allergy(letter: Letter, rng: random.Random) -> list[Change]:
     changes = []
     if letter.stay.first("allergy") is None:
         return []
     for number, section in enumerate(letter.sections):
         if section.key.startswith("allergies"):
-            changes.append(_Change(number, 0, len(section.text), "Not discussed"))
+            changes.append(Change(number, 0, len(section.text), "Not discussed"))
     return changes
 
 
-def _no_allergies_told(letter: Letter, rng: random.Random) -> list[_Change]:
+def _no_allergies_told(letter: Letter, rng: random.Random) -> list[Change]:
     if letter.stay.first("allergy") is None:
         return []
     return [
-        _Change(number, 0, len(section.text), "No known allergies")
+        Change(number, 0, len(section.text), "No known allergies")
         for number, section in enumerate(letter.sections)
         if section.key.startswith("allergies")
     ]
 
 
-def _allergic_drug(letter: Letter, rng: random.Random) -> _Change | None:
+def _allergic_drug(letter: Letter, rng: random.Random) -> Change | None:
     knowledge = load()
     for fact in letter.stay.of("allergy"):
         blocks = {
@@ -202,32 +138,32 @@ def _allergic_drug(letter: Letter, rng: random.Random) -> _Change | None:
         drugs = sorted(m.vtm_name for m in knowledge.medicines.values() if blocks & set(m.classes))
         if drugs:
             drug = rng.choice(drugs).lower()
-            return _append(letter, "clinical-summary", f"Started on {drug} during the stay.")
+            return append(letter, "clinical-summary", f"Started on {drug} during the stay.")
     return None
 
 
-def _negated(letter: Letter, rng: random.Random) -> _Change | None:
+def _negated(letter: Letter, rng: random.Random) -> Change | None:
     found = [
         (number, span)
-        for number, span in _spans(letter, "condition", "procedure")
-        if _kind_of(span) in ("dx", "secondary", "pmh", "proc") and letter.sections[number].key == "clinical-summary"
+        for number, span in spans(letter, "condition", "procedure")
+        if kind_of(span) in ("dx", "secondary", "pmh", "proc") and letter.sections[number].key == "clinical-summary"
     ]
-    place = _pick(rng, found)
+    place = pick(rng, found)
     if place is None:
         return None
-    denial = rng.choice(["no evidence of ", "no ", "not "] if _kind_of(place[1]) != "proc" else ["no "])
-    return _Change(place[0], place[1].start, place[1].start, denial)
+    denial = rng.choice(["no evidence of ", "no ", "not "] if kind_of(place[1]) != "proc" else ["no "])
+    return Change(place[0], place[1].start, place[1].start, denial)
 
 
-def _wrong_side(letter: Letter, rng: random.Random) -> _Change | None:
-    place = _pick(rng, [p for p in _spans(letter, "laterality") if p[1].surface.lower() in ("left", "right")])
+def _wrong_side(letter: Letter, rng: random.Random) -> Change | None:
+    place = pick(rng, [p for p in spans(letter, "laterality") if p[1].surface.lower() in ("left", "right")])
     if place is None:
         return None
-    return _swap(place, {"left": "right", "right": "left", "Left": "Right", "Right": "Left"}[place[1].surface])
+    return swap(place, {"left": "right", "right": "left", "Left": "Right", "Right": "Left"}[place[1].surface])
 
 
-def _wrong_date(letter: Letter, rng: random.Random) -> _Change | None:
-    place = _pick(rng, list(_spans(letter, "date")))
+def _wrong_date(letter: Letter, rng: random.Random) -> Change | None:
+    place = pick(rng, list(spans(letter, "date")))
     if place is None:
         return None
     surface = place[1].surface
@@ -243,18 +179,18 @@ def _wrong_date(letter: Letter, rng: random.Random) -> _Change | None:
             f"{other.day} {other:%B}" in said.split(" ", 0)[0] or said.startswith(f"{other.day} {other:%B}")
             for said in known
         ):
-            return _swap(place, text)
+            return swap(place, text)
     return None
 
 
-def _wrong_time(letter: Letter, rng: random.Random) -> _Change | None:
-    place = _pick(rng, list(_spans(letter, "time")))
-    return _swap(place, "3:07am") if place and place[1].surface != "3:07am" else None
+def _wrong_time(letter: Letter, rng: random.Random) -> Change | None:
+    place = pick(rng, list(spans(letter, "time")))
+    return swap(place, "3:07am") if place and place[1].surface != "3:07am" else None
 
 
-def _wrong_number(letter: Letter, rng: random.Random) -> _Change | None:
-    found = [p for p in _spans(letter, "observation", "value") if re.search(r"\d", p[1].surface)]
-    place = _pick(rng, found)
+def _wrong_number(letter: Letter, rng: random.Random) -> Change | None:
+    found = [p for p in spans(letter, "observation", "value") if re.search(r"\d", p[1].surface)]
+    place = pick(rng, found)
     if place is None:
         return None
     match = re.search(r"\d[\d,]*(?:\.\d+)?", place[1].surface)
@@ -266,21 +202,21 @@ def _wrong_number(letter: Letter, rng: random.Random) -> _Change | None:
         other = digits[:place_of_digit] + rng.choice("123456789") + digits[place_of_digit + 1 :]
         if other != digits and not re.search(rf"(?<![\d.]){re.escape(other)}(?![\d.])", known):
             start = place[1].start + match.start()
-            return _Change(place[0], start, start + len(digits), other)
+            return Change(place[0], start, start + len(digits), other)
     return None
 
 
-def _wrong_unit(letter: Letter, rng: random.Random) -> _Change | None:
+def _wrong_unit(letter: Letter, rng: random.Random) -> Change | None:
     found = []
-    for number, span in _spans(letter, "value"):
+    for number, span in spans(letter, "value"):
         digits, _, unit = span.surface.partition(" ")
         if unit in _UNITS:
-            found.append(_Change(number, span.start, span.end, f"{digits} {_UNITS[unit]}"))
+            found.append(Change(number, span.start, span.end, f"{digits} {_UNITS[unit]}"))
     return rng.choice(found) if found else None
 
 
-def _other_name(letter: Letter, rng: random.Random) -> _Change | None:
-    place = _pick(rng, list(_spans(letter, "person_name")))
+def _other_name(letter: Letter, rng: random.Random) -> Change | None:
+    place = pick(rng, list(spans(letter, "person_name")))
     if place is None:
         return None
     title, *names = place[1].surface.split()
@@ -288,11 +224,11 @@ def _other_name(letter: Letter, rng: random.Random) -> _Change | None:
         [name for name in ("Pemberton", "Hargreaves", "Okafor", "Lindqvist") if name not in place[1].surface]
     )
     if not names:
-        return _swap(place, rng.choice([name for name in ("Oliver", "Freya", "Callum") if name != title]))
-    return _swap(place, " ".join([title, *names[:-1], other]))
+        return swap(place, rng.choice([name for name in ("Oliver", "Freya", "Callum") if name != title]))
+    return swap(place, " ".join([title, *names[:-1], other]))
 
 
-def _wrong_sex(letter: Letter, rng: random.Random) -> _Change | None:
+def _wrong_sex(letter: Letter, rng: random.Random) -> Change | None:
     found = []
     for number, section in enumerate(letter.sections):
         for match in re.finditer(rf"\b(?:{'|'.join(_SEXED)})\b", section.text, re.I):
@@ -302,31 +238,31 @@ def _wrong_sex(letter: Letter, rng: random.Random) -> _Change | None:
                 if not section.text.startswith(patient, match.start()):
                     continue
             other = _SEXED.get(word) or _SEXED[word.lower()].capitalize()
-            found.append(_Change(number, match.start(), match.end(), other))
+            found.append(Change(number, match.start(), match.end(), other))
     return rng.choice(found) if found else None
 
 
-def _wrong_age(letter: Letter, rng: random.Random) -> _Change | None:
-    place = _pick(rng, [p for p in _spans(letter, "age") if re.search(r"\d", p[1].surface)])
+def _wrong_age(letter: Letter, rng: random.Random) -> Change | None:
+    place = pick(rng, [p for p in spans(letter, "age") if re.search(r"\d", p[1].surface)])
     if place is None:
         return None
-    return _swap(
+    return swap(
         place, re.sub(r"\d+", lambda m: str(int(m.group()) + rng.choice([3, 11, 20])), place[1].surface, count=1)
     )
 
 
-def _turned(letter: Letter, rng: random.Random) -> _Change | None:
+def _turned(letter: Letter, rng: random.Random) -> Change | None:
     """A word of direction turned round, where a test that changed is the only test of its sentence."""
     found = []
-    for number in _narrative(letter):
+    for number in narrative(letter):
         section = letter.sections[number]
         for span in section.spans:
-            if _kind_of(span) != "trend" or span.slot:
+            if kind_of(span) != "trend" or span.slot:
                 continue
-            start, end = _sentence(section.text, span.start, span.end)
+            start, end = sentence(section.text, span.start, span.end)
             if any(start <= s.start < end and s.type == "result" and s.fact != span.fact for s in section.spans):
                 continue
-            if any(start <= s.start < end and _kind_of(s) in ("obs", "obsend") for s in section.spans):
+            if any(start <= s.start < end and kind_of(s) in ("obs", "obsend") for s in section.spans):
                 continue
             words = "|".join(sorted(_TURNED, key=len, reverse=True))
             matches = list(re.finditer(rf"\b(?:{words})\b", section.text[start:end]))
@@ -337,36 +273,36 @@ def _turned(letter: Letter, rng: random.Random) -> _Change | None:
                     ("down to", "down from", "up from", "up to")
                 ):
                     continue
-                found.append(_Change(number, place, place + len(match.group()), _TURNED[match.group()]))
+                found.append(Change(number, place, place + len(match.group()), _TURNED[match.group()]))
     return rng.choice(found) if found else None
 
 
-def _swapped(letter: Letter, rng: random.Random) -> _Change | None:
+def _swapped(letter: Letter, rng: random.Random) -> Change | None:
     """Started for stopped, or the other way round, where nothing else is told of in the sentence."""
     found = []
     for number, section in enumerate(letter.sections):
         for span in section.spans:
-            if _kind_of(span) not in ("started", "stopped") or span.slot not in ("", "name"):
+            if kind_of(span) not in ("started", "stopped") or span.slot not in ("", "name"):
                 continue
-            start, end = _sentence(section.text, span.start, span.end)
-            others = {_kind_of(s) for s in section.spans if start <= s.start < end} & set(MEDICINES)
+            start, end = sentence(section.text, span.start, span.end)
+            others = {kind_of(s) for s in section.spans if start <= s.start < end} & set(MEDICINES)
             words = "|".join(_SWAPPED)
             matches = list(re.finditer(rf"\b(?:{words})\b", section.text[start:end], re.I))
-            if others == {_kind_of(span)} and len(matches) == 1:
+            if others == {kind_of(span)} and len(matches) == 1:
                 word = matches[0].group()
-                if _kind_of(span) == "started" and _SWAPPED[word.lower()] not in ("stopped", "discontinued", "stop"):
+                if kind_of(span) == "started" and _SWAPPED[word.lower()] not in ("stopped", "discontinued", "stop"):
                     continue
-                if _kind_of(span) == "stopped" and _SWAPPED[word.lower()] not in ("started", "commenced", "start"):
+                if kind_of(span) == "stopped" and _SWAPPED[word.lower()] not in ("started", "commenced", "start"):
                     continue
                 other = _SWAPPED[word.lower()]
                 place = start + matches[0].start()
                 found.append(
-                    _Change(number, place, place + len(word), other.capitalize() if word[0].isupper() else other)
+                    Change(number, place, place + len(word), other.capitalize() if word[0].isupper() else other)
                 )
     return rng.choice(found) if found else None
 
 
-def _dropped(letter: Letter, rng: random.Random) -> list[_Change]:
+def _dropped(letter: Letter, rng: random.Random) -> list[Change]:
     """A required fact left out of every sentence and line."""
     required = [fact for fact in letter.stay.facts if fact.required and fact.kind in _DROPPED]
     rng.shuffle(required)
@@ -377,11 +313,11 @@ def _dropped(letter: Letter, rng: random.Random) -> list[_Change]:
             continue  # said in other words by another fact
         changes = []
         for number, section in enumerate(letter.sections):
-            cuts = {_sentence(section.text, s.start, s.end) for s in section.spans if s.fact == fact.id}
+            cuts = {sentence(section.text, s.start, s.end) for s in section.spans if s.fact == fact.id}
             end_before = -1
             for start, end in sorted(cuts):
                 if start >= end_before:
-                    changes.append(_Change(number, start, end, ""))
+                    changes.append(Change(number, start, end, ""))
                     end_before = end
         if changes:
             return changes
@@ -391,17 +327,17 @@ def _dropped(letter: Letter, rng: random.Random) -> list[_Change]:
 _DROPPED = ("dx", "secondary", "pmh", "proc", "started", "stopped", "continued", "followup", "referral")
 
 
-def _wrong_nights(letter: Letter, rng: random.Random) -> _Change | None:
-    place = _pick(rng, [p for p in _spans(letter, "duration") if _kind_of(p[1]) == "discharge"])
-    return _swap(place, f"{int(place[1].surface.split()[0]) + 13} nights") if place else None
+def _wrong_nights(letter: Letter, rng: random.Random) -> Change | None:
+    place = pick(rng, [p for p in spans(letter, "duration") if kind_of(p[1]) == "discharge"])
+    return swap(place, f"{int(place[1].surface.split()[0]) + 13} nights") if place else None
 
 
-def _wrong_nhs_number(letter: Letter, rng: random.Random) -> _Change | None:
-    place = _pick(rng, list(_spans(letter, "nhs_number")))
-    return _swap(place, "999 000 0018") if place else None
+def _wrong_nhs_number(letter: Letter, rng: random.Random) -> Change | None:
+    place = pick(rng, list(spans(letter, "nhs_number")))
+    return swap(place, "999 000 0018") if place else None
 
 
-KINDS: dict[str, tuple[_Planter, set[str]]] = {
+KINDS: dict[str, tuple[Planter, set[str]]] = {
     "wrong dose": (_wrong_dose, {"dose"}),
     "invented diagnosis": (_invented_diagnosis, {"unsupported-condition"}),
     "invented drug": (_invented_drug, {"unsupported-medicine"}),
@@ -422,4 +358,5 @@ KINDS: dict[str, tuple[_Planter, set[str]]] = {
     "dropped fact": (_dropped, {"missing"}),
     "wrong nights": (_wrong_nights, {"duration"}),
     "wrong NHS number": (_wrong_nhs_number, {"nhs-number"}),
+    **planted_roles.KINDS,
 }

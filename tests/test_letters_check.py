@@ -8,6 +8,7 @@ from collections import Counter
 from functools import cache
 
 import pytest
+from made_stays import bedside, fact, stay
 from planted import KINDS, Planted, plant
 
 from fhirsynth import Population
@@ -25,7 +26,7 @@ from fhirsynth.letters.check import (
 from fhirsynth.letters.check.lexicon import lexicon
 from fhirsynth.letters.check.quantities import quantities
 from fhirsynth.letters.check.tokens import words
-from fhirsynth.letters.facts import Fact, Stay, Value
+from fhirsynth.letters.facts import Fact, Stay
 from fhirsynth.letters.layers import abbreviate
 from fhirsynth.letters.letter import Letter, as_text
 from fhirsynth.letters.phrases import VOICES
@@ -126,37 +127,14 @@ def test_reads_letters_fast() -> None:
 # ---- single statements
 
 
-def _stay(*facts: Fact, he: str = "she", tags: frozenset[str] = frozenset()) -> Stay:
-    patient = {
-        "": Value("Mrs Joan Smith", "person_name"),
-        "short": Value("Mrs Smith", "person_name"),
-        "age": Value("84", "age"),
-        "aged": Value("84-year-old", "age"),
-    }
-    person = Fact("patient:1", "patient", patient, ())
-    return Stay("n", "p", "e", (person, *facts), tags, {"he": he})
-
-
-def _fact(kind: str, text: str, tags: frozenset[str] = frozenset(), number: int = 1, **slots: str) -> Fact:
-    types = {"first": "value", "last": "value", "value": "value", "date": "date", "side": "laterality"}
-    values = {"": Value(text, "x")} | {slot: Value(said, types.get(slot, "x")) for slot, said in slots.items()}
-    return Fact(f"{kind}:{number}", kind, values, (), tags)
-
-
-PNEUMONIA = _fact("dx", "community acquired pneumonia")
-CRP = _fact("trend", "CRP", frozenset({"test:crp", "fell", "improved"}), first="156 mg/L", last="11 mg/L")
-AMLODIPINE = _fact("started", "amlodipine 5mg tablets", name="amlodipine", dose="one tablet (5 mg) once a day")
-RAMIPRIL = _fact("stopped", "ramipril 5mg capsules", name="ramipril", dose="one capsule (5 mg) once a day")
-PENICILLIN = _fact("allergy", "penicillin", reaction="eruption of skin")
-HIP = _fact("proc", "total hip replacement", side="right", date="3 March 2026")
-OBS = Fact(
-    "obs:1",
-    "obs",
-    {"temperature": Value("38.2 °C", "observation"), "bp": Value("112/72 mmHg", "observation")},
-    (),
-    frozenset({"febrile"}),
-)
-STAY = _stay(PNEUMONIA, CRP, AMLODIPINE, RAMIPRIL, PENICILLIN, HIP, OBS)
+PNEUMONIA = fact("dx", "community acquired pneumonia")
+CRP = fact("trend", "CRP", frozenset({"test:crp", "fell", "improved"}), first="156 mg/L", last="11 mg/L")
+AMLODIPINE = fact("started", "amlodipine 5mg tablets", name="amlodipine", dose="one tablet (5 mg) once a day")
+RAMIPRIL = fact("stopped", "ramipril 5mg capsules", name="ramipril", dose="one capsule (5 mg) once a day")
+PENICILLIN = fact("allergy", "penicillin", reaction="eruption of skin")
+HIP = fact("proc", "total hip replacement", side="right", date="3 March 2026")
+OBS = bedside("obs", frozenset({"febrile"}), temperature="38.2 °C", bp="112/72 mmHg")
+STAY = stay(PNEUMONIA, CRP, AMLODIPINE, RAMIPRIL, PENICILLIN, HIP, OBS)
 
 
 @pytest.mark.parametrize(
@@ -239,12 +217,12 @@ def test_false_statements_are_told(text: str, rule: str, found: str) -> None:
 
 
 def test_required_facts_must_stand_in_the_letter_and_in_their_section() -> None:
-    stay = _stay(PNEUMONIA._replace(required=True), PENICILLIN._replace(required=True))
-    assert check_letter(stay, "Admitted with pneumonia. Allergic to penicillin.") == []
-    assert [(p.rule, p.fact) for p in check_letter(stay, "Admitted with pneumonia.")] == [(MISSING, "allergy:1")]
-    assert check_section(stay, "diagnoses", "Primary diagnosis: pneumonia") == []
-    assert [p.fact for p in check_section(stay, "allergies-and-adverse-reaction", "None recorded")] == ["allergy:1"]
-    free = _stay(PNEUMONIA, Fact("noallergy:1", "noallergy", {}, (), frozenset(), True))
+    told = stay(PNEUMONIA._replace(required=True), PENICILLIN._replace(required=True))
+    assert check_letter(told, "Admitted with pneumonia. Allergic to penicillin.") == []
+    assert [(p.rule, p.fact) for p in check_letter(told, "Admitted with pneumonia.")] == [(MISSING, "allergy:1")]
+    assert check_section(told, "diagnoses", "Primary diagnosis: pneumonia") == []
+    assert [p.fact for p in check_section(told, "allergies-and-adverse-reaction", "None recorded")] == ["allergy:1"]
+    free = stay(PNEUMONIA, Fact("noallergy:1", "noallergy", {}, (), frozenset(), True))
     assert [p.fact for p in check_letter(free, "Admitted with pneumonia.")] == ["noallergy:1"]
     assert check_letter(free, "Admitted with pneumonia. NKDA.") == []
 

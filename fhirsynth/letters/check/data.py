@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
@@ -19,6 +20,7 @@ def table(name: str) -> Mapping[str, Any]:
     return tomllib.loads((resources.files(__package__) / f"{name}.toml").read_text(encoding="utf-8"))
 
 
+@lru_cache(maxsize=20_000)
 def forms(phrase: str) -> tuple[str, ...]:
     """A phrase as the normal forms of its words."""
     return tuple(word.form for word in words(phrase))
@@ -43,6 +45,25 @@ def starts(section: str, name: str) -> Mapping[str, Sequence[tuple[str, ...]]]:
     for phrase in sorted(phrases(section, name), key=len, reverse=True):
         found.setdefault(phrase[0], []).append(phrase)
     return found
+
+
+@cache
+def either(section: str, *names: str) -> str:
+    """One or several lists of phrases of `language.toml` as one piece of a pattern, the longest first."""
+    said = {phrase for name in names for phrase in table("language")[section][name]}
+    return f"(?:{'|'.join(sorted(map(re.escape, said), key=lambda phrase: (-len(phrase), phrase)))})"
+
+
+@cache
+def only(section: str, name: str, marks: str) -> re.Pattern[str]:
+    """What consists of the phrases of a list and some marks alone, or of nothing."""
+    return re.compile(rf"(?:[{marks}]|\b{either(section, name)}\b)*", re.I)
+
+
+@cache
+def by_word(section: str, names: tuple[str, ...]) -> Mapping[str, str]:
+    """Which of some lists of single words each word is in."""
+    return {form: name for name in names for form in word_set(section, name)}
 
 
 @cache

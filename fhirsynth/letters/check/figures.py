@@ -1,17 +1,18 @@
-"""Figures of a text against the facts: readings and results with their units, high or low, risen or fallen."""
+"""Figures of a text against the facts: whose they are, their value and unit, and tests told as risen or fallen."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 from fhirsynth.letters.check import data
-from fhirsynth.letters.check.known import Known
+from fhirsynth.letters.check.known import BEDSIDE, TESTS, Known
 from fhirsynth.letters.check.lexicon import Mention, Ref
 from fhirsynth.letters.check.problem import Problem
-from fhirsynth.letters.check.quantities import Quantity, is_dose
-from fhirsynth.letters.check.reading import Reading
+from fhirsynth.letters.check.quantities import Quantity
+from fhirsynth.letters.check.reading import EMERGENCY, Reading
+from fhirsynth.letters.check.ties import Tie, Ties
 
 #: Units that say by themselves what was read.
 _OWN_UNITS: dict[str, tuple[Ref, ...]] = {
@@ -22,86 +23,169 @@ _OWN_UNITS: dict[str, tuple[Ref, ...]] = {
     "/min": (("vital", "rr"), ("vital", "pulse")),
     "%": (("vital", "sats"), ("vital", "oxygen")),
 }
-_EMERGENCY_NUMBERS = frozenset({111.0, 999.0, 112.0, 119.0})
-_CALL = re.compile(
-    r"\b(?:NHS|call|ring|dial|999|phone|A&E|urgent|hours|emergency|helpline|option|crisis|advice)\b", re.I
+#: A percentage says what it is of only with these behind it, or these in its sentence.
+_OF_AIR = re.compile(
+    r"[ ]?\)?,?[ ]?(?:(?:while|when|whilst|breathing)[ ])*(?:(?:on|in|of)[ ])?"
+    rf"(?:{data.either('breathing', 'air')}\b|\d)"
 )
+_BREATHING = re.compile(rf"\b{data.either('breathing', 'words')}\b", re.I)
+#: Before the age of a person, where it stands as a number alone.
+_AGED = re.compile(
+    rf"(?:^|[.\n][ ]?|\b(?:{data.either('age', 'before')}:?|{data.either('age', 'titles')}\.? [\w'’ -]+),?[ ]\(?)$",
+    re.I,
+)
+_NAMED = re.compile(r"([\w'’-]+), \Z")
+#: Behind an age that stands between commas: no verb, whose subject the age would have to be.
+_ASIDE = re.compile(rf"(?:[.;]|,[ ](?!{data.either('age', 'verbs')}\b))")
+_IS = re.compile(r"\b(?:is|was|be|being)[ ]$")
 _DIRECTIONS = ("down", "up", "better", "worse", "normal")
 _AGREE = {
     "down": {"fell"}, "up": {"rose"}, "better": {"improved"}, "worse": {"worsened"}, "normal": {"normalised"},
 }  # fmt: skip
-_LEVELS = {"high": "low", "low": "high"}
 _FROM_TO = re.compile(r"\bfrom ([^;.]{1,40}?) to (?=[\d-])")
 
 
 def check(reading: Reading, known: Known) -> Iterator[Problem]:
-    """Figures that no fact holds, and tests told as high, low, risen or fallen against the facts."""
+    """Figures that no fact holds or that stand with another's name, and tests told as risen or fallen against facts."""
+    ties = Ties(reading)
+    for quantity in reading.measured:
+        if quantity.type == "number":
+            yield from _number(reading, known, ties, quantity)
+        else:
+            yield from _measure(reading, known, ties, quantity)
     for quantity in reading.quantities:
-        if any(m.start <= quantity.start < m.end for m in reading.mentions):
-            continue
-        if quantity.type in ("measure", "pressure") and not is_dose(quantity):
-            yield from _measure(reading, known, quantity)
-        elif quantity.type == "number":
-            yield from _number(reading, known, quantity)
-        elif quantity.type == "length":
+        if quantity.type == "length" and reading.term_at(quantity.start) is None:
             yield from _length(reading, known, quantity)
-    tests = [mention for mention in reading.mentions if mention.of("test") or mention.of("vital")]
-    for mention in tests:
-        yield from _level(reading, known, mention, tests)
-    yield from _directions(reading, known, tests)
-    yield from _order(reading, known, tests)
+    yield from _directions(reading, known, ties.named)
+    yield from _order(reading, known, ties.named)
 
 
-def _measured(reading: Reading, start: int, end: int) -> list[Mention]:
-    return [m for m in reading.within(start, end) if m.of("test") or m.of("vital")]
+def _measure(reading: Reading, known: Known, ties: Ties, quantity: Quantity) -> Iterator[Problem]:
+    own = _OWN_UNITS.get(quantity.value[1], ())
+    if own:
+        yield from _with_own_unit(reading, known, ties, quantity, own)
+        return
+    tie = ties.of(quantity)
+    if tie is None:
+        yield Problem("unsupported-number", quantity.start, quantity.end, quantity.text, "", "")
+    elif not _borne_out(known, tie, quantity):
+        yield _wrong(known, tie.mentions, quantity)
 
 
-def _measure(reading: Reading, known: Known, quantity: Quantity) -> Iterator[Problem]:
-    number, unit = quantity.value
-    near = _measured(reading, *reading.sentence(quantity.start))
-    refs = [ref for mention in near for ref in mention.refs if ref in known.readings]
-    own = _OWN_UNITS.get(unit, ())
-    candidates = {*refs, *own} if own else set(refs)
-    readings = {pair for ref in candidates for pair in known.readings.get(ref, ())}
-    if not candidates:
-        readings = {pair for pairs in known.readings.values() for pair in pairs}
+def _with_own_unit(
+    reading: Reading, known: Known, ties: Ties, quantity: Quantity, own: tuple[Ref, ...]
+) -> Iterator[Problem]:
+    """A figure whose unit says what it is of: it must not stand with another's name, and a percentage needs a name."""
+    refs = _refs(ties.next_to(quantity)) or _shown(reading, quantity)
+    if refs and not refs & set(own):
+        yield _problem(known, refs, _readings(known, refs), quantity)
+        return
+    unit = quantity.value[1]
+    if unit == "%" and _beside(reading, known, quantity, quantity.value[0]):
+        return  # part of a name: "0.1% cream"
+    if unit == "%" and not _names_breathing(reading, ties, quantity):
+        yield Problem("unsupported-number", quantity.start, quantity.end, quantity.text, "", "")
+        return
+    readings = _readings(known, own)
     if unit == "/min":
         readings = {(value, unit) for value, _ in readings}
-    if (number, unit) in readings or (own and quantity.value in known.loose):
-        return
-    fact = next((f.id for f in known.holds(refs)), "")
-    expected = ", ".join(
-        f"{value:g} {sign}" if isinstance(value, float) else f"{value} {sign}"
-        for value, sign in sorted(readings, key=str)
-    )
-    rule = "value" if candidates else "unsupported-number"
-    if any(number == value and unit != sign for value, sign in readings):
-        rule = "unit"
-    yield Problem(rule, quantity.start, quantity.end, quantity.text, expected, fact)
+    if quantity.value not in readings and quantity.value not in known.loose:
+        yield _problem(known, own, readings, quantity)
 
 
-def _number(reading: Reading, known: Known, quantity: Quantity) -> Iterator[Problem]:
+def _shown(reading: Reading, quantity: Quantity) -> set[Ref]:
+    """What a word such as "febrile" says that the figure right behind it is of."""
+    place = reading.place(quantity.start) - 1
+    if place > 0 and reading.words[place].form == "at":
+        place -= 1
+    word = reading.words[place] if place >= 0 else None
+    if word is None or reading.text[word.end : quantity.start] not in (" (", " at ", " "):
+        return set()
+    tag = data.findings().get(word.form, "")
+    shown = data.table("language")["shown"]
+    return {("vital", shown[tag])} if tag in shown else set()
+
+
+def _names_breathing(reading: Reading, ties: Ties, quantity: Quantity) -> bool:
+    start, end = reading.sentence(quantity.start)
+    if _OF_AIR.match(reading.text, quantity.end, end) or _BREATHING.search(reading.text, start, end):
+        return True
+    return any(m.refs & {("vital", "sats"), ("vital", "oxygen")} for m in ties.within(start, end))
+
+
+def _number(reading: Reading, known: Known, ties: Ties, quantity: Quantity) -> Iterator[Problem]:
     number = quantity.value
-    if number in _EMERGENCY_NUMBERS and _CALL.search(reading.text, *reading.sentence(quantity.start)):
-        return
     line = reading.text.rfind("\n", 0, quantity.start) + 1
     if not reading.text[line : quantity.start].strip() and reading.text[quantity.end : quantity.end + 1] in (".", ")"):
         return  # the number of a list's line
-    start, end = reading.sentence(quantity.start)
-    before = [m for m in _measured(reading, start, end) if m.end <= quantity.start]
-    refs = [ref for ref in (before[-1].refs if before else ()) if ref in known.readings]
-    if refs:
-        clause = reading.text[before[-1].end : quantity.start]
-        readings = {value for ref in refs for value, _ in known.readings[ref]}
-        if number in readings:
+    tie = ties.of(quantity)
+    if tie is not None and _borne_out(known, tie, quantity):
+        return
+    if tie is None or not tie.sure or not _readings(known, _refs(tie.mentions)):
+        if number in EMERGENCY and (tie is None or not tie.sure):
             return
-        if not any(mark in clause for mark in ";.") and number not in {float(age) for age, _ in known.ages}:
-            expected = ", ".join(str(value) for value in sorted(readings, key=str))
-            fact = next((f.id for f in known.holds(refs)), "")
-            yield Problem("value", quantity.start, quantity.end, quantity.text, expected, fact)
-            return
-    if number not in known.numbers:
-        yield Problem("unsupported-number", quantity.start, quantity.end, quantity.text, "", "")
+        if not _elsewhere(reading, known, quantity):
+            yield Problem("unsupported-number", quantity.start, quantity.end, quantity.text, "", "")
+        return
+    yield _wrong(known, tie.mentions, quantity)
+
+
+def _elsewhere(reading: Reading, known: Known, quantity: Quantity) -> bool:
+    """Whether a bare number is somebody's age, or part of a name ("Ward 7")."""
+    if _beside(reading, known, quantity, quantity.value):
+        return True
+    if not any(float(age) == quantity.value for age, _ in known.ages):
+        return False
+    before = reading.text[max(0, quantity.start - 40) : quantity.start]
+    if _AGED.search(before):
+        told = _IS.search(before)
+        return told is None or reading.term_at(quantity.start - len(told.group()) - 1) is None
+    said = _NAMED.search(before)
+    if said and any(said[1] in person.names for person in known.people):
+        return True
+    return before.endswith(", ") and _ASIDE.match(reading.text, quantity.end) is not None
+
+
+def _beside(reading: Reading, known: Known, quantity: Quantity, number: float) -> bool:
+    """Whether a number stands beside a word that it stands with in a fact."""
+    place = reading.place(quantity.start)
+    around = {word.form for word in reading.words[max(0, place - 1) : place + 2]}
+    return not around.isdisjoint(known.beside.get(number, ()))
+
+
+def _borne_out(known: Known, tie: Tie, quantity: Quantity) -> bool:
+    """Whether what a figure belongs to has that reading: one of them, or all where it is said of all."""
+    value = quantity.value if isinstance(quantity.value, tuple) else (quantity.value, "")
+    plain = quantity.type == "number"
+    found = (
+        any((plain or unit == value[1]) and number == value[0] for number, unit in _readings(known, mention.refs))
+        for mention in tie.mentions
+    )
+    return all(found) if tie.every else any(found)
+
+
+def _refs(mentions: Iterable[Mention]) -> set[Ref]:
+    return {ref for mention in mentions for ref in mention.refs}
+
+
+def _readings(known: Known, refs: Iterable[Ref]) -> set[tuple[object, str]]:
+    return {pair for ref in refs if ref in known.readings for pair in known.readings[ref]}
+
+
+def _wrong(known: Known, mentions: Iterable[Mention], quantity: Quantity) -> Problem:
+    refs = _refs(mentions)
+    return _problem(known, refs, _readings(known, refs), quantity)
+
+
+def _problem(known: Known, refs: Iterable[Ref], readings: set[tuple[object, str]], quantity: Quantity) -> Problem:
+    expected = ", ".join(
+        f"{value:g} {unit}".strip() if isinstance(value, float) else f"{value} {unit}".strip()
+        for value, unit in sorted(readings, key=str)
+    )
+    value = quantity.value if isinstance(quantity.value, tuple) else (quantity.value, "")
+    rule = "unit" if any(value[0] == number and value[1] != unit for number, unit in readings) else "value"
+    fact = next((fact.id for fact in known.holds(sorted(refs)) if fact.kind in BEDSIDE | TESTS), "")
+    return Problem(rule, quantity.start, quantity.end, quantity.text, expected, fact)
 
 
 def _length(reading: Reading, known: Known, quantity: Quantity) -> Iterator[Problem]:
@@ -124,39 +208,12 @@ def _length(reading: Reading, known: Known, quantity: Quantity) -> Iterator[Prob
         yield Problem(rule, quantity.start, quantity.end, quantity.text, expected, facts[0].id if facts else "")
 
 
-def _level(reading: Reading, known: Known, mention: Mention, tests: list[Mention]) -> Iterator[Problem]:
-    refs = mention.of("test")
-    held = frozenset(level for ref in refs for level in known.level(ref))
-    if len(held) != 1 or reading.supposed(mention.start):
-        return
-    start, end = reading.sentence(mention.start)
-    following = min([m.start for m in tests if m.start > mention.start] + [end])
-    said = [*reading.said(start, mention.start)[-1:], *reading.said(mention.end, following)[:8]]
-    for place, word in enumerate(said):
-        for level, other in _LEVELS.items():
-            if word.form in data.word_set("level", level) and level not in held:
-                if word.form in ("above", "below", "increased", "reduced", "decreased") and place:
-                    continue
-                if {w.form for w in said} & {
-                    "not",
-                    "upper",
-                    "lower",
-                    "than",
-                    "limit",
-                    "was",
-                    "from",
-                    "fell",
-                    "rose",
-                } - {"was"}:
-                    continue
-                yield Problem("level", word.start, word.end, word.text, other, next(f.id for f in known.holds(refs)))
-                return
-
-
 def _directions(reading: Reading, known: Known, tests: list[Mention]) -> Iterator[Problem]:
     single = {form: name for name in _DIRECTIONS for form in data.word_set("direction", name)}
     for place, word in enumerate(reading.words):
         name = single.get(word.form) or _phrase(reading, place)
+        if name == "up" and place and reading.words[place - 1].form in data.word_set("direction", "sums"):
+            continue  # "adding up to a NEWS of 3"
         if name is None or reading.supposed(word.start):
             continue
         if any(m.first <= place < m.behind for m in reading.mentions) or (

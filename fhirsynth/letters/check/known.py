@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from fhirsynth.knowledge import Knowledge, load
@@ -19,6 +20,7 @@ TESTS = frozenset({"result", "trend", "normal"})
 BEDSIDE = frozenset({"obs", "obsend"})
 _DATED = ("date", "time", "nhs", "phone")
 _NUMBER = re.compile(r"-?[\d,]*\.?\d+")
+_PLAIN = re.compile(r"[0-9][0-9,]*(?:\.[0-9]+)?")
 
 
 class Person(NamedTuple):
@@ -39,6 +41,8 @@ class Known:
         self.by_id = {fact.id: fact for fact in stay.facts}
         #: Facts by each thing that they name.
         self.holders: dict[Ref, list[Fact]] = defaultdict(list)
+        #: Panels told as normal, and their tests.
+        self.normal: set[Ref] = set()
         #: What a fact's main value names by its longest terms.
         self.main: dict[str, frozenset[Ref]] = {}
         self.dates: dict[tuple[int, int], list[tuple[int, str, str]]] = defaultdict(list)
@@ -46,6 +50,8 @@ class Known:
         self.ages: set[tuple[int, str]] = set()
         self.lengths: set[object] = set()
         self.numbers: set[float] = set()
+        #: Words that stand beside a bare number in a fact's own text, by the number: "ward" for "Ward 7".
+        self.beside: dict[float, set[str]] = defaultdict(set)
         #: Readings by what was read: ("test", key) or ("vital", slot); doses by substance.
         self.readings: dict[Ref, set[tuple[object, str]]] = defaultdict(set)
         self.doses: dict[Ref, set[tuple[str, object]]] = defaultdict(set)
@@ -54,6 +60,8 @@ class Known:
         self.courses: dict[Ref, set[object]] = defaultdict(set)
         self.loose: set[object] = set()
         self.texts: list[str] = []
+        #: Names of wards, specialties, clinics and the like, in small letters.
+        self.places: list[str] = []
         self.people: list[Person] = []
         self.bedside = [fact for fact in stay.facts if fact.kind in BEDSIDE]
         self.tags = frozenset(tag for fact in self.bedside for tag in fact.tags)
@@ -62,8 +70,16 @@ class Known:
             self._things(fact)
             self._figures(fact)
             self._names(fact)
-        self.forms = frozenset(form for text in self.texts for form in forms(text))
-        self.words = frozenset(word for text in self.texts for word in re.findall(r"[\w'’-]+", text))
+
+    @cached_property
+    def forms(self) -> frozenset[str]:
+        """The words of all facts, in normal form."""
+        return frozenset(form for text in self.texts for form in forms(text))
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """The words of all facts, as they stand."""
+        return frozenset(word for text in self.texts for word in re.findall(r"[\w'’-]+", text))
 
     # ---- what is asked
 
@@ -95,9 +111,14 @@ class Known:
         return frozenset({"fell"} if after < before else {"rose"} if after > before else {"same"})
 
     def level(self, ref: Ref) -> frozenset[str]:
-        """Whether a test was high or low at first or stands as normal; nothing if not known."""
+        """Whether a test was high or low at first, or it or its panel is told as normal; nothing if not known."""
         facts = (fact for kind in ("result", "trend") for fact in self.of(kind) if f"test:{ref[1]}" in fact.tags)
-        return frozenset(tag for fact in facts for tag in fact.tags if tag in ("high", "low"))
+        found = frozenset(tag for fact in facts for tag in fact.tags if tag in ("high", "low"))
+        return found or (frozenset({"normal"}) if ref in self.normal else frozenset())
+
+    def score(self) -> frozenset[str]:
+        """In which ranges the early warning scores are (low, medium, high); nothing where none is told."""
+        return frozenset(tag.removeprefix("news2-") for tag in self.tags if tag.startswith("news2-"))
 
     def blocked(self, refs: Iterable[Ref]) -> Fact | None:
         """The allergy that speaks against a medicine, if one does."""
@@ -134,7 +155,9 @@ class Known:
         if fact.kind == "normal":
             for ref in sorted(named):
                 if ref[0] == "panel":
+                    self.normal.add(ref)
                     for member in self.knowledge.panels[ref[1]].members:
+                        self.normal.add(("test", member))
                         self.holders[("test", member)].append(fact)
         elif fact.kind in TESTS:
             for key, panel in self.knowledge.panels.items():
@@ -143,12 +166,15 @@ class Known:
 
     def _main(self, fact: Fact, text: str) -> frozenset[Ref]:
         allowed = _NAMES.get(fact.kind, _OTHER)
-        found = self.lexicon.longest(text, words(text))
-        return frozenset(ref for mention in found for ref in mention.refs if ref[0] in allowed)
+        return frozenset(ref for ref in self.lexicon.named(text) if ref[0] in allowed)
 
     def _figures(self, fact: Fact) -> None:
         for slot, value in fact.values.items():
             self.texts.append(value.text)
+            if value.type in _PLACES:
+                self.places.append(value.text.lower())
+            for number, form in beside(value.text):
+                self.beside[number].add(form)
             found = of_value(value.text)
             for quantity in found:
                 self._figure(fact, slot, value.type, quantity)
@@ -207,13 +233,25 @@ class Known:
                 self.people.append(Person(title, names, value.text, fact.id))
 
 
+_PLACES = frozenset({"ward", "specialty", "clinic", "organisation", "destination"})
 _TITLES = frozenset({"Mr", "Mrs", "Miss", "Ms", "Mx", "Dr", "Prof", "Professor", "Master", "Sister", "Lady", "Sir"})
 _OTHER = frozenset({"condition", "procedure", "reaction", "finding", "test"})
 #: Which things the values of a kind of fact can name. An allergen is no medicine that somebody takes.
 _NAMES: Mapping[str, frozenset[str]] = {
-    **{kind: frozenset({"medicine", "condition", "reaction", "finding", "test"}) for kind in MEDICINES},
+    **{kind: frozenset({"medicine", "condition", "procedure", "reaction", "finding", "test"}) for kind in MEDICINES},
     **{kind: frozenset({"test", "panel", "condition"}) for kind in TESTS},
     "allergy": frozenset({"allergen", "reaction", "condition"}),
     "obs": frozenset({"vital", "finding"}),
     "obsend": frozenset({"vital", "finding"}),
 }
+
+
+@lru_cache(maxsize=20_000)
+def beside(text: str) -> tuple[tuple[float, str], ...]:
+    """The bare numbers of a fact's text, each with a word that stands beside it."""
+    said = words(text)
+    numbers = [(place, float(w.text.replace(",", ""))) for place, w in enumerate(said) if _PLAIN.fullmatch(w.text)]
+    around = (
+        (number, said[at].form) for place, number in numbers for at in (place - 1, place + 1) if 0 <= at < len(said)
+    )
+    return tuple((number, form) for number, form in around if not form[0].isdecimal())

@@ -52,6 +52,7 @@ class Lexicon:
         #: Classes of each medicine, to hold against allergies.
         self.classes: dict[Ref, set[str]] = defaultdict(set)
         self._refs: dict[str, frozenset[Ref]] = {}
+        self._named: dict[str, frozenset[Ref]] = {}
 
     def add(self, wording: str, refs: Iterable[Ref]) -> None:
         """One more wording for some things."""
@@ -92,6 +93,15 @@ class Lexicon:
         said = words(text)
         for at in range(len(said)):
             yield from self._from(text, said, at)
+
+    def named(self, text: str) -> frozenset[Ref]:
+        """All that a text names by its longest terms."""
+        if text not in self._named:
+            refs = frozenset(ref for mention in self.longest(text, words(text)) for ref in mention.refs)
+            if len(self._named) >= _KEPT:
+                return refs
+            self._named[text] = refs
+        return self._named[text]
 
     def refs(self, text: str) -> frozenset[Ref]:
         """All that a text names, by longer and by shorter terms; what only sounds in a longer term is left out."""

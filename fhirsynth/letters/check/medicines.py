@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from fhirsynth.letters.check import data
+from fhirsynth.letters.check import allergies, data
 from fhirsynth.letters.check.known import Known
 from fhirsynth.letters.check.lexicon import Mention
 from fhirsynth.letters.check.problem import Problem
 from fhirsynth.letters.check.quantities import Quantity, is_dose
 from fhirsynth.letters.check.reading import Reading
+from fhirsynth.letters.check.statuses import Statuses
 
-_LABEL = re.compile(r"\s*([A-Z]\w+(?: [a-z]+){0,3}):")
 _FORM = re.compile(r" (?:[a-z-]+ ){0,3}(?:tablets?|capsules?|inhaler|injection|solution|suspension|patch(?:es)?)\b")
-_STATUSES = ("started", "stopped", "continued")
+#: In a sentence that names no medicine: words that an amount of one may stand with …
+_TAKEN = re.compile(rf"\b{data.either('dose', 'taken')}\b", re.I)
+#: … and that take up the one of the sentence before.
+_AGAIN = re.compile(rf"\b{data.either('dose', 'again')}\b", re.I)
+_DRINKS = re.compile(rf"\b{data.either('dose', 'drinks')}\b", re.I)
 #: Kinds of fact that bear out a medicine being told as started or stopped.
 _BORNE_OUT = {"started": {"started", "given", "changed"}, "stopped": {"stopped", "given"}}
 
@@ -22,12 +26,12 @@ _BORNE_OUT = {"started": {"started", "given", "changed"}, "stopped": {"stopped",
 def check(reading: Reading, known: Known) -> Iterator[Problem]:
     """Wrong doses, statuses turned round, and new medicines that an allergy forbids."""
     named = [mention for mention in reading.mentions if mention.of("medicine")]
+    statuses = Statuses(reading, named)
     for mention in named:
-        if reading.about_allergy(mention.start):
-            continue
-        yield from _status(reading, known, mention)
+        if not reading.about_allergy(mention.start) and not allergies.avoided(reading, mention):
+            yield from _status(reading, known, statuses, mention)
     for quantity in reading.quantities:
-        if is_dose(quantity) and not any(m.start <= quantity.start < m.end for m in reading.mentions):
+        if is_dose(quantity) and reading.term_at(quantity.start) is None:
             yield from _dose(reading, known, named, quantity)
 
 
@@ -43,7 +47,8 @@ def _dose(reading: Reading, known: Known, named: list[Mention], quantity: Quanti
     mention = subject(reading, named, quantity)
     wanted = (quantity.type, quantity.value)
     if mention is None:
-        if quantity.type == "measure" and quantity.value not in known.loose:
+        unknown = quantity.type == "measure" and quantity.value not in known.loose
+        if unknown or not _may_stand_alone(reading, named, quantity):
             yield Problem("unsupported-number", quantity.start, quantity.end, quantity.text, "", "")
         return
     refs = [ref for ref in mention.of("medicine") if ref[1].startswith("vtm:")]
@@ -62,9 +67,23 @@ def _dose(reading: Reading, known: Known, named: list[Mention], quantity: Quanti
     yield Problem("dose", quantity.start, quantity.end, quantity.text, expected, facts[0].id)
 
 
-def _status(reading: Reading, known: Known, mention: Mention) -> Iterator[Problem]:
+def _may_stand_alone(reading: Reading, named: list[Mention], quantity: Quantity) -> bool:
+    """Whether an amount may stand in a sentence without a medicine: its words or the sentence before say of what."""
+    start, end = reading.sentence(quantity.start)
+    if quantity.type == "often" or _TAKEN.search(reading.bare, start, end):
+        return True
+    if quantity.type == "measure" and quantity.value[1] == "unit" and _DRINKS.search(reading.text, start, end):
+        return True
+    number = reading.sentences.of(quantity.start)
+    if not number or (quantity.start > start + 1 and not _AGAIN.search(reading.bare, start, end)):
+        return False
+    last = reading.sentences.span(number - 1)
+    return any(last[0] <= mention.start < last[1] for mention in named)
+
+
+def _status(reading: Reading, known: Known, statuses: Statuses, mention: Mention) -> Iterator[Problem]:
     refs = mention.of("medicine")
-    told = _told(reading, mention)
+    told = statuses.of(mention)
     if told != "stopped":
         allergy = known.blocked(refs)
         kinds = {fact.kind for fact in known.medicines(refs)}
@@ -77,28 +96,3 @@ def _status(reading: Reading, known: Known, mention: Mention) -> Iterator[Proble
     if facts and not {fact.kind for fact in facts} & _BORNE_OUT[told]:
         found = reading.text[mention.start : mention.end]
         yield Problem("status", mention.start, mention.end, f"{told}: {found}", facts[0].kind, facts[0].id)
-
-
-def _told(reading: Reading, mention: Mention) -> str:
-    """How a text tells of a medicine: started, stopped, continued, or "" where it does not say or says several."""
-    sentence = reading.sentence(mention.start)
-    label = _LABEL.match(reading.text, *sentence)
-    if label:
-        found = {s for s in _STATUSES for form in data.forms(label.group(1)) if form in data.word_set("status", s)}
-        if len(found) == 1:
-            return found.pop()
-    for start, end in (reading.clause(mention.start), sentence):
-        found = set()
-        said = reading.said(start, end)
-        for place, word in enumerate(said):
-            if any(m.start <= word.start < m.end for m in reading.within(start, end)):
-                continue
-            for status in _STATUSES:
-                if word.form in data.word_set("status", status):
-                    around = {w.form for w in said[max(0, place - 2) : place]}
-                    if around & data.word_set("status", "unless"):
-                        return ""
-                    found.add(status)
-        if found:
-            return found.pop() if len(found) == 1 else ""
-    return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-#: Rules of a statement that no fact holds.
+#: Rules of a statement that no fact holds; `role`: one that nothing could hold, a value where no such value can stand.
 UNSUPPORTED = frozenset(
     {
         "unsupported-condition",
@@ -18,6 +18,7 @@ UNSUPPORTED = frozenset(
         "unsupported-duration",
         "unsupported-number",
         "unsupported-side",
+        "role",
     }
 )
 #: The rule of a required fact that is stated nowhere (or not in the section that must state it).

@@ -63,7 +63,7 @@ _ALL = re.compile(
     | (?P<amount>\b(?:half[ ]an?|{_COUNT})[ ]{_FORM}\b)
     | (?P<length>\b(?:\d+|{_COUNT})[ ](?:more[ ])?(?:nights?|days?|weeks?|months?|hours?|years?|minutes?)\b)
     | (?P<measure>(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?:-\d+(?:\.\d+)?)?[ ]?{_UNIT}(?![A-Za-z²]))
-    | (?P<number>(?<![\w.,/-])\d[\d,]*(?:\.\d+)?(?![\w]))
+    | (?P<number>(?<![\w.,/-])\d+(?:,\d{{3}})*(?:\.\d+)?(?![\w]))
     """,
     re.X,
 )
@@ -200,3 +200,8 @@ def is_dose(quantity: Quantity) -> bool:
     return (
         quantity.type == "measure" and isinstance(quantity.value, tuple) and quantity.value[1] in ("mg", "unit", "ml")
     )
+
+
+def is_figure(quantity: Quantity) -> bool:
+    """Whether a quantity is the reading of a test or an observation (or could be one)."""
+    return quantity.type in ("number", "pressure") or (quantity.type == "measure" and not is_dose(quantity))

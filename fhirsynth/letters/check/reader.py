@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from fhirsynth.letters.check import figures, medicines, people, required, sides, things, times
+from fhirsynth.letters.check import figures, levels, medicines, people, required, roles, sides, things, times
 from fhirsynth.letters.check.known import Known
 from fhirsynth.letters.check.lexicon import Lexicon, lexicon
 from fhirsynth.letters.check.problem import Problem
 from fhirsynth.letters.check.reading import Reading
 from fhirsynth.letters.facts import Stay
 
-_RULES = (things.check, medicines.check, figures.check, people.check, times.check, sides.check)
+_RULES = (
+    things.check,
+    medicines.check,
+    levels.check,
+    figures.check,
+    roles.check,
+    people.check,
+    times.check,
+    sides.check,
+)
 
 
 class Text(Protocol):

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from functools import cached_property
 
 from fhirsynth.letters.check import data
 from fhirsynth.letters.check.lexicon import Lexicon, Mention
-from fhirsynth.letters.check.quantities import Quantity, quantities
+from fhirsynth.letters.check.quantities import Quantity, is_figure, quantities
 from fhirsynth.letters.check.tokens import Word, clauses, sentences, words
 
 _BEFORE_TERM = 9  # words looked back for a denial
 _BEHIND_TERM = 3
+_SUBJECT, _PHRASE = 16, 4  # words behind a symptom in which a verb is looked for, and of such a phrase
 _ALLERGIES = re.compile(
     r"allerg(?!ic (?:reaction|rhinitis|contact))|reactions? to|adverse reaction|recorded reaction|react(?:s|ed)? "
     r"|intoleran|sensitiv",
     re.I,
 )
 _BREATHING = re.compile(r"\d ?%|\b(?:sats?|saturations?|SpO2|oxygen|weaned|breathing|on (?=RA))\b", re.I)
+#: The numbers that people ring: emergency, urgent advice.
+EMERGENCY = frozenset({111.0, 999.0, 112.0, 119.0})
 ALLERGY_SECTION = "allergies"
 
 
@@ -32,6 +35,7 @@ class Reading:
         self.sentences = sentences(text)
         self.clauses = clauses(text, self.sentences)
         self.mentions: list[Mention] = [m for m in lexicon.longest(text, self.words) if self._noun(m)]
+        self._firsts = [mention.start for mention in self.mentions]
         self.quantities: list[Quantity] = quantities(text)
 
     # ---- where things stand
@@ -48,9 +52,32 @@ class Reading:
         """The words of a stretch."""
         return self.words[bisect_left(self.starts, start) : bisect_left(self.starts, end)]
 
+    def place(self, at: int) -> int:
+        """The number of the first word from a character on."""
+        return bisect_left(self.starts, at)
+
     def within(self, start: int, end: int) -> list[Mention]:
         """The terms of a stretch."""
-        return [mention for mention in self.mentions if start <= mention.start < end]
+        return self.mentions[bisect_left(self._firsts, start) : bisect_left(self._firsts, end)]
+
+    def term_at(self, at: int) -> Mention | None:
+        """The term that a character is part of."""
+        place = bisect_right(self._firsts, at) - 1
+        return self.mentions[place] if place >= 0 and at < self.mentions[place].end else None
+
+    @cached_property
+    def measured(self) -> list[Quantity]:
+        """The figures that may be readings, those inside terms put aside."""
+        return [q for q in self.quantities if is_figure(q) and self.term_at(q.start) is None]
+
+    @cached_property
+    def bare(self) -> str:
+        """The text with spaces in place of its quantities: the same offsets, only words."""
+        pieces, at = [], 0
+        for quantity in self.quantities:
+            pieces += [self.text[at : quantity.start], " " * (quantity.end - quantity.start)]
+            at = quantity.end
+        return "".join([*pieces, self.text[at:]])
 
     # ---- how things are meant
 
@@ -64,9 +91,38 @@ class Reading:
         if number not in self._supposed:
             said = self.said(*self.sentences.span(number))
             forms = [word.form for word in said]
-            wanted = data.word_set("supposed", "words")
-            self._supposed[number] = any(form in wanted for form in forms) or has_phrase(forms, "supposed", "phrases")
+            found = not data.word_set("supposed", "words").isdisjoint(forms) or has_phrase(forms, "supposed", "phrases")
+            if not found and (has_phrase(forms, "supposed", "places") or self._call(number)):
+                found = data.word_set("supposed", "happened").isdisjoint(forms)
+            self._supposed[number] = found
         return self._supposed[number]
+
+    def _call(self, number: int) -> bool:
+        """Whether a sentence names a telephone number for emergencies."""
+        start, end = self.sentences.span(number)
+        return any(q.type == "number" and q.value in EMERGENCY and start <= q.start < end for q in self.quantities)
+
+    def foretold(self, mention: Mention) -> bool:
+        """Whether a symptom is told as one that may come, or any such ("headache may follow"), not as the person's."""
+        start, end = self.sentence(mention.start)
+        place = mention.first - 1
+        while place >= 0 and self.words[place].start >= start:
+            term = self.term_at(self.words[place].start)
+            form = self.words[place].form
+            if form == "any":
+                return not self.negated(mention)
+            if term is None and form not in data.word_set("supposed", "between"):
+                break
+            place = place - 1 if term is None else term.first - 1
+        if (
+            place >= 0
+            and self.words[place].start >= start
+            and self.words[place].form in data.word_set("supposed", "own")
+        ):
+            return False
+        forms = [word.form for word in self.said(mention.end, end)[:_SUBJECT]]
+        told = next((at for at, form in enumerate(forms) if form in data.word_set("supposed", "told")), len(forms))
+        return has_phrase(forms[: told + _PHRASE], "supposed", "behind", told)
 
     def service(self, mention: Mention) -> bool:
         """Whether a term only names a service or a matter ("stroke team", "falls clinic")."""
@@ -146,10 +202,10 @@ class Reading:
         return self.words[mention.first - 1].form in data.word_set("ambiguous", "nouns")
 
 
-def has_phrase(forms: list[str], section: str, name: str) -> bool:
-    """Whether one of the phrases of a list stands among these forms."""
+def has_phrase(forms: list[str], section: str, name: str, most: int | None = None) -> bool:
+    """Whether one of the phrases of a list stands among these forms (and begins at one of the first `most` or so)."""
     starts = data.starts(section, name)
-    for place, form in enumerate(forms):
+    for place, form in enumerate(forms[: None if most is None else most + 1]):
         for phrase in starts.get(form, ()):
             if tuple(forms[place : place + len(phrase)]) == phrase:
                 return True

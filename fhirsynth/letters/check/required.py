@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from fhirsynth.letters.check.allergies import NO_ALLERGIES
 from fhirsynth.letters.check.data import forms
 from fhirsynth.letters.check.known import MEDICINES, Known
 from fhirsynth.letters.check.lexicon import Ref
 from fhirsynth.letters.check.problem import Problem
 from fhirsynth.letters.check.reading import Reading
-from fhirsynth.letters.check.things import NO_ALLERGIES
 from fhirsynth.letters.facts import Fact
 
 #: What each section must state of the kinds it is there for, by how its key begins.

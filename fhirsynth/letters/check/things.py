@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
-from fhirsynth.letters.check import data
+from fhirsynth.letters.check import allergies, data
 from fhirsynth.letters.check.known import Known
 from fhirsynth.letters.check.lexicon import Mention
 from fhirsynth.letters.check.problem import Problem
@@ -20,19 +19,13 @@ _RULES = (
     ("test", "unsupported-test"),
     ("panel", "unsupported-test"),
 )
-NO_ALLERGIES = re.compile(
-    r"\bno (?:known )?(?:(?:drug|medicine|food|other) )*(?:allerg(?:y|ies)|adverse reactions?)|\bNKDA\b|\bnil known\b"
-    r"|\bnot (?:known to be )?allergic\b|\bno allerg(?:y|ies)\b|\bnone known\b|\bno record of (?:an |any )?allerg",
-    re.I,
-)
-_ALLERGIC = re.compile(r"\ballerg(?:ic|y) to ([\w-]+)", re.I)
 
 
 def check(reading: Reading, known: Known) -> Iterator[Problem]:
     """Everything named that no fact holds, and everything held that is denied."""
     for mention in reading.mentions:
         yield from _mention(reading, known, mention)
-    yield from _no_allergies(reading, known)
+    yield from allergies.no_allergies(reading, known)
     yield from _tags(reading, known)
 
 
@@ -40,9 +33,13 @@ def _mention(reading: Reading, known: Known, mention: Mention) -> Iterator[Probl
     kinds = {kind for kind, _ in mention.refs}
     found = reading.text[mention.start : mention.end]
     medicines, allergens = mention.of("medicine"), mention.of("allergen")
-    if (medicines or allergens) and reading.about_allergy(mention.start) and not kinds & {"condition", "procedure"}:
-        yield from _allergen(reading, known, mention, found)
-        return
+    if medicines or allergens:
+        yield from allergies.against(reading, known, mention)
+        if not kinds & {"condition", "procedure"} and (
+            reading.about_allergy(mention.start) or allergies.avoided(reading, mention)
+        ):
+            yield from allergies.allergen(reading, known, mention)
+            return
     if kinds <= {"vital", "allergen"}:
         return
     facts = known.holds(mention.refs)
@@ -63,52 +60,44 @@ def _mention(reading: Reading, known: Known, mention: Mention) -> Iterator[Probl
         if kinds & {"condition", "procedure", "finding"} and reading.negated(mention) and not _off(reading, mention):
             yield Problem("negated", mention.start, mention.end, found, facts[0].text or found, facts[0].id)
         return
-    if _conditional(reading, mention) if medicines else _off(reading, mention):
+    if _conditional(reading, mention) if medicines else _off(reading, mention) or _may_come(reading, known, mention):
+        return
+    if _of_a_place(reading, known, mention):
         return
     rule = next(rule for kind, rule in _RULES if kind in kinds)
     yield Problem(rule, mention.start, mention.end, found, "", "")
+
+
+def _of_a_place(reading: Reading, known: Known, mention: Mention) -> bool:
+    """Whether a term is part of the name of a ward, specialty or clinic of the stay ("stroke medicine")."""
+    text, length = reading.text, mention.end - mention.start
+    for name in known.places:
+        if len(name) > length:
+            around = text[max(0, mention.start - len(name) + length) : mention.end + len(name) - length]
+            if name in around.lower():
+                return True
+    return False
 
 
 def _off(reading: Reading, mention: Mention) -> bool:
     return reading.service(mention) or reading.supposed(mention.start)
 
 
+def _may_come(reading: Reading, known: Known, mention: Mention) -> bool:
+    """Whether a symptom or a passing illness is told as one that may come."""
+    kinds = {kind for kind, _ in mention.refs}
+    if not kinds <= {"finding", "reaction", "condition"}:
+        return False
+    conditions = [known.knowledge.conditions.get(key) for _, key in sorted(mention.of("condition"))]
+    if conditions and all(condition is None or condition.kind == "long-term" for condition in conditions):
+        return False
+    return reading.foretold(mention)
+
+
 def _conditional(reading: Reading, mention: Mention) -> bool:
     """Whether a thing is named behind an "if" of its sentence."""
     start, _ = reading.sentence(mention.start)
     return any(word.form == "if" for word in reading.said(start, mention.start))
-
-
-def _allergen(reading: Reading, known: Known, mention: Mention, found: str) -> Iterator[Problem]:
-    facts = [fact for fact in known.holds(mention.of("allergen")) if fact.kind == "allergy"]
-    if not facts and mention.of("medicine"):
-        facts = [
-            fact
-            for fact in known.of("allergy")
-            if known.lexicon.refs(fact.text) & mention.of("medicine")
-            or any(ref in mention.refs for ref in known.main[fact.id])
-        ]
-    if facts:
-        if reading.negated(mention):
-            yield Problem("negated", mention.start, mention.end, found, facts[0].text, facts[0].id)
-        return
-    start, end = reading.sentence(mention.start)
-    cue = _ALLERGIC.search(reading.text, start, end)
-    named = cue is not None and cue.start(1) == mention.start
-    if known.medicines(mention.of("medicine")) and not named and not reading.key.startswith("allerg"):
-        return
-    yield Problem("unsupported-allergy", mention.start, mention.end, found, "", "")
-
-
-def _no_allergies(reading: Reading, known: Known) -> Iterator[Problem]:
-    allergies = known.of("allergy")
-    if not allergies:
-        return
-    for match in NO_ALLERGIES.finditer(reading.text):
-        following = reading.text[match.end() : match.end() + 12]
-        if "other" in match.group().lower() or following.startswith((" other", " apart", " except")):
-            continue
-        yield Problem("negated", match.start(), match.end(), match.group(), allergies[0].text, allergies[0].id)
 
 
 def _tag_of(found: str) -> str:

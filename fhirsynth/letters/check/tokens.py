@@ -48,13 +48,14 @@ _forms = _Forms()
 def words(text: str) -> list[Word]:
     """All words and numbers of a text, in order."""
     found: list[Word] = []
+    new = tuple.__new__  # of many thousand words a second: half the time of Word(…)
     last = 0
     for match in _WORD.finditer(text):
         start, end = match.span()
         said = match.group()
         gap = text[last:start]
         joined = gap in ("", " ", "-") or _JOINED.match(gap) is not None
-        found.append(Word(start, end, said, _forms[said], joined))
+        found.append(new(Word, (start, end, said, _forms[said], joined)))
         last = end
     return found
 
