@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fhirsynth.cli.app import main
+from fhirsynth import reading
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -115,8 +114,9 @@ def make_people(folder: Path, **given: str) -> tuple[subprocess.CompletedProcess
 
 
 def test_the_action_makes_people(tmp_path: Path) -> None:
-    more = {"letters": "true", "arguments": "--gzip  --letter-format txt,html", "out": "build/some people"}
-    ran, outputs = make_people(tmp_path, n="2", condition="type-2-diabetes, hypertension", age="70-80", **more)
+    # As YAML gives what stands on several lines.
+    more = {"letters": "true", "arguments": "--gzip\n--letter-format txt,html\n", "out": "build/some people"}
+    ran, outputs = make_people(tmp_path, n="2", condition="type-2-diabetes,\nhypertension", age="70-80", **more)
     assert ran.returncode == 0, ran.stderr
     out = tmp_path / "build" / "some people"
     assert outputs == {"people": "2", "path": "build/some people"}
@@ -140,6 +140,13 @@ def test_the_action_takes_inputs_as_they_are(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["outputs", "temp"]
 
 
+@pytest.mark.parametrize("switch", ["deceased", "letters", "check"])
+def test_the_action_takes_true_and_false(tmp_path: Path, switch: str) -> None:
+    ran, outputs = make_people(tmp_path, **{switch: "yes"})
+    assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", f"fhirsynth: {switch}: expected true or false\n")
+    assert not outputs
+
+
 def test_the_action_takes_a_spec_file(theirs: Path) -> None:
     spec = "tests/fhir/fhirsynth.toml"
     ran, outputs = make_people(theirs, spec=spec, check="true")
@@ -154,47 +161,51 @@ def test_the_action_takes_a_spec_file(theirs: Path) -> None:
 # ---- the hooks
 
 
-def test_the_hooks_make_fixtures_and_check_them(
-    theirs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Each as pre-commit calls it: its entry, the arguments of their configuration, the files that match."""
-    monkeypatch.chdir(theirs)
-    [repository] = loaded(Path(".pre-commit-config.yaml"))["repos"]
-    hooks = {hook["id"]: {**hook, **theirs_of(hook["id"], repository)} for hook in loaded(HOOKS)}
+def run_hooks(theirs: Path, *, overridden: bool = True) -> tuple[int, str]:
+    """Stage all and run pre-commit with the hooks as they are here, rather than installed; exit code and what it said.
 
-    def call(name: str, within: str = "", files: str | None = None) -> tuple[int, str, list[str]]:
-        hook = hooks[name]
-        staged = sorted(path.relative_to(theirs).as_posix() for path in (theirs / within).rglob("*") if path.is_file())
-        pattern, without = files or hook["files"], hook.get("exclude", "^$")
-        matching = [path for path in staged if re.search(pattern, path) and not re.search(without, path)]
-        program, *words = shlex.split(hook["entry"])
-        assert program == "fhirsynth"
-        with pytest.raises(SystemExit) as ended:
-            main([*words, *hook.get("args", ()), *matching])
-        printed = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, printed.out + printed.err, matching
-
-    code, said, matching = call("fhirsynth-fixtures")
-    assert (code, matching) == (1, ["tests/fhir/fhirsynth.toml"])
-    assert "made, 2 people" in said
-    assert call("fhirsynth-fixtures")[0] == 0
-
-    [default] = [hook["files"] for hook in loaded(HOOKS) if hook["id"] == "fhirsynth-validate"]
-    for folder, people in (("tests/fhir/diabetes", 2), ("tests/fhir/newborn", 1)):
-        code, said, matching = call("fhirsynth-validate", folder)
-        assert (code, len(matching)) == (0, people), said
-        code, said, more = call("fhirsynth-validate", folder, default)
-        assert (code, {*more} - {*matching}) == (0, {f"{folder}/organisations.json"}), said  # and no manifest
-
-    spoilt = theirs / matching[-1]
-    spoilt.write_text(spoilt.read_text().replace('"birthDate":"', '"birthDate":"the '))
-    code, said, _ = call("fhirsynth-validate", "tests/fhir/newborn")
-    assert code == 1
-    assert "birthDate" in said
+    `overridden`: as their configuration changes them.
+    """
+    [repository] = loaded(THEIRS / ".pre-commit-config.yaml")["repos"]
+    known = {hook["id"]: hook for hook in loaded(HOOKS)}
+    hooks = [
+        {**known[hook["id"]], **(hook if overridden else {}), "language": "system"} for hook in repository["hooks"]
+    ]
+    config = theirs.parent / "config.yaml"
+    config.write_text(yaml.safe_dump({"repos": [{"repo": "local", "hooks": hooks}]}))
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")} | {
+        "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}",
+        "PRE_COMMIT_HOME": str(theirs.parent / "pre-commit"),
+    }
+    subprocess.run(["git", "init", "--quiet"], cwd=theirs, env=env, check=True)
+    subprocess.run(["git", "add", "--all"], cwd=theirs, env=env, check=True)
+    command = [sys.executable, "-m", "pre_commit", "run", "--all-files", "--verbose", "--config", str(config)]
+    ran = subprocess.run(command, cwd=theirs, env=env, capture_output=True, text=True)
+    return ran.returncode, ran.stdout + ran.stderr
 
 
-def theirs_of(name: str, repository: dict[str, Any]) -> dict[str, Any]:
-    """What a configuration says about a hook."""
-    [found] = [hook for hook in repository["hooks"] if hook["id"] == name]
-    return dict(found)
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not there, without which pre-commit does nothing")
+def test_the_hooks_make_fixtures_and_check_them(theirs: Path) -> None:
+    code, said = run_hooks(theirs)
+    assert (code, "made, 2 people" in said) == (1, True), said
+    code, said = run_hooks(theirs, overridden=False)  # with the places, and no manifest
+    assert (code, "diabetes: up to date" in said, "in 5 files checked" in said) == (0, True, True), said
+
+    [newborn] = (theirs / "tests/fhir/newborn/people").iterdir()
+    spoilt = theirs / "tests/fhir/mine/people/one.json"
+    spoilt.parent.mkdir(parents=True)
+    spoilt.write_text(newborn.read_text().replace('"birthDate":"', '"birthDate":"the '))
+    code, said = run_hooks(theirs)
+    assert (code, "in 4 files checked" in said, "Patient.birthDate: 'the " in said) == (1, True, True), said
+
+    spec = theirs / "tests/fhir/fhirsynth.toml"
+    spec.write_text(spec.read_text().replace("age = [0, 0]", "age = 0\nseed = 9"))
+    code, said = run_hooks(theirs)
+    assert not newborn.exists()
+    assert (code, "newborn: its spec has changed; made, 1 people" in said) == (1, True), said
+    assert "error" not in said and "validate" not in said  # it is not run on files that are gone
+
+
+def test_the_hook_leaves_out_what_is_not_fhir() -> None:
+    [without] = [hook["exclude"] for hook in loaded(HOOKS) if hook["id"] == "fhirsynth-validate"]
+    assert all(re.search(without, f"tests/fhir/some/{name}") for name in ("letters/summary.json", *reading._NOT_FHIR))

@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from commands import full_disk
+from test_run import interrupt
 
 from fhirsynth import Population
 from fhirsynth.cli.app import main
+from fhirsynth.run import engine
 
 SPEC = """
 [many]
@@ -78,6 +81,18 @@ def test_folders_are_made_once_and_again_when_something_changed(run, spec: Path,
     assert not (old / "letters").exists()
 
 
+def test_letters_as_documents_are_up_to_date_too(run, spec: Path) -> None:  # type: ignore[no-untyped-def]
+    """The letters that a run writes as documents are not those that it was asked for, though nothing has changed."""
+    alone = '[alone]\nn = 1\nage = 85\nyears = 1\nformat = "document"\n'
+    beside = '[beside]\nn = 1\nage = 85\nyears = 1\nformat = ["document", "ndjson"]\nletters = true\n'
+    spec.write_text(alone + beside, encoding="utf-8")
+    folders = [spec.parent / "alone", spec.parent / "beside"]
+    assert run(spec)[0] == 0
+    assert run(spec, "--check") == (0, "".join(f"{folder}: up to date\n" for folder in folders))
+    spec.write_text(alone + beside.replace("letters = true", 'letters = true\ncondition = "asthma"'), encoding="utf-8")
+    assert run(spec, "--check") == (1, f"{folders[0]}: up to date\n{folders[1]}: its spec has changed\n")
+
+
 def test_another_version_makes_them_again(run, spec: Path) -> None:  # type: ignore[no-untyped-def]
     spec.write_text("[one]\nn = 1\ndeceased = false\n", encoding="utf-8")
     run(spec)
@@ -90,6 +105,22 @@ def test_another_version_makes_them_again(run, spec: Path) -> None:  # type: ign
     assert run(spec, "--check")[0] == 0
     manifest.write_text("[]", encoding="utf-8")
     assert "one: its manifest.json cannot be read" in run(spec, "--check")[1]
+
+
+def test_what_was_not_finished_is_made_anew(run, spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    spec.write_text("[one]\nn = 1\nage = 20\nyears = 1\n", encoding="utf-8")
+    folder = spec.parent / "one"
+    again = "the same command, given again, makes the folder anew"
+    with monkeypatch.context() as patched:
+        full_disk(patched, 2)
+        assert run(spec) == (3, f"fhirsynth: cannot write to {folder}: the disk is full; {again}\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(engine.InProcess, "submit", lambda *_: interrupt())
+        stopped = f"fhirsynth: interrupted with 0 of 1 people finished in {folder}; {again}\n"
+        assert run(spec) == (130, stopped)
+    assert run(spec, "--check") == (1, f"{folder}: it is not there\n")
+    assert run(spec)[0] == 0
+    assert run(spec, "--check")[0] == 0
 
 
 def test_what_is_not_ours_stays(run, spec: Path) -> None:  # type: ignore[no-untyped-def]
@@ -114,6 +145,13 @@ def test_what_is_not_ours_stays(run, spec: Path) -> None:  # type: ignore[no-unt
         ("[one]\nn = 0", "fhirsynth.toml: [one]: n: expected greater than or equal to 1; found 0"),
         ("[one]\nn = 1\nsexes = 'male'", "fhirsynth.toml: [one]: there is no option sexes; expected some of n, seed, "),
         ("[one]\nn = 1\ngzip = 'yes'", "fhirsynth.toml: [one]: gzip: expected true or false; found 'yes'"),
+        ("[one]\nn = 1\nformat = 5", "fhirsynth.toml: [one]: --format: expected one of bundle, ndjson"),
+        ("[one]\nn = 1\nformat = ['xml', 5]", "or several with commas between; found 5"),
+        ("[one]\nn = 1\nage = '60-80'", "[one]: age: expected two whole years from 0 to 110, the lower first; found '"),
+        ("[one]\nn = 1\ncondition = 5", "condition: expected keys of conditions, such as type-2-diabetes; found 5"),
+        ("[one]\nn = 1\nindex-date = 'now'", "[one]: index_date: expected a valid date"),
+        ("[one]\nn = 1\nletter = true", "expected some of n, seed, index_date, years, age, sex, region, condition, "),
+        ("[one]\nn = 1\nletter = true", "deceased, format, gzip, letters\n"),
         ("[one]\nn = 1\nformat = 'pdf'", "fhirsynth.toml: [one]: --format: expected one of bundle, ndjson"),
         ("[one]\nn = 1\ncondition = ['asma']", "fhirsynth.toml: [one]: condition 'asma' is not known; nearest: asthma"),
         ("[a]\nn = 1\n[one]\nn = 1\nage = [9, 1]", "[one]: age: expected two whole years from 0 to 110"),

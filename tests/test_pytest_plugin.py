@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from commands import full_disk
 
 # Loaded before pytest runs within pytest, which forgets what was loaded in between: numpy cannot be loaded twice.
 import fhirsynth.run.job
-import fhirsynth.run.letters  # noqa: F401
-from fhirsynth import Population
+import fhirsynth.run.letters
+from fhirsynth import Population, __version__
+from fhirsynth.errors import OutputError
 from fhirsynth.pytest_plugin import Fhirsynth, People, Person
-from fhirsynth.pytest_plugin.asking import Asked, _of_folder
+from fhirsynth.pytest_plugin.cache import _PACKAGES, _files, _of_folder, _read, fingerprint, key
+from fhirsynth.pytest_plugin.making import make
 from fhirsynth.pytest_plugin.people import NHS_NUMBER
+from fhirsynth.run import state
 
 pytest_plugins = ["pytester"]
 
 DIABETES, ASTHMA = "44054006", "195967001"
+
+
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """Runs pytest with this plugin alone: others load heavy things of their own, in each run anew."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_PLUGINS", fhirsynth.pytest_plugin.__name__)
+    return pytester
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -51,6 +65,10 @@ class TestMarked:
             assert person.patient["birthDate"] <= "1966-01-01"
             assert person.resources("Condition", code=DIABETES)
             assert person.resources("Condition", code=ASTHMA)
+
+    @pytest.mark.fhirsynth(n=3, deceased=True)
+    def test_person_is_one_of_those_whom_a_marker_asks_for(self, fhirsynth_person: Person) -> None:
+        assert fhirsynth_person.patient["gender"] == "female"
 
     @pytest.mark.parametrize("fhirsynth_person", [{"age": 30}, {"age": (18, 20), "seed": 4}], indirect=True)
     def test_parameters_come_before_markers(self, fhirsynth_person: Person) -> None:
@@ -154,6 +172,11 @@ def test_number(fhirsynth_population): pass
 @pytest.mark.parametrize("fhirsynth_person", [7], indirect=True)
 def test_parameter(fhirsynth_person): pass
 
+@pytest.mark.parametrize("fhirsynth_person", [{"n": 3}], indirect=True)
+def test_several(fhirsynth_person): pass
+
+def test_one_of_five(fhirsynth): fhirsynth.person(n=5)
+
 def test_ages(fhirsynth): fhirsynth.person(age=(80, 60))
 
 def test_nobody(fhirsynth): fhirsynth.population(condition="prostate-cancer", sex="female")
@@ -169,13 +192,15 @@ def test_region(fhirsynth): fhirsynth.person(region="londn")
 def test_wrong_options_are_one_line_that_names_the_test(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_wrong=WRONG)
     ran = pytester.runpytest_inprocess("--strict-markers", "-rN")
-    ran.assert_outcomes(errors=4, failed=5)
+    ran.assert_outcomes(errors=5, failed=6)
     said = [line for line in ran.outlines if "fhirsynth: " in line]
     for test, message in (
         ("condition", "condition 'diabetes-type-2' is not known; nearest: type-2-diabetes"),
-        ("option", "there is no option 'conditions'; expected one of age, condition, "),
+        ("option", "there is no option 'conditions' here; expected some of age, condition, deceased, index_date, "),
         ("number", "the marker takes options by name, such as @pytest.mark.fhirsynth(n=5); found 5"),
         ("parameter[7]", "parametrize fhirsynth_person with dicts of options, such as {'seed': 2}; found 7"),
+        ("several[fhirsynth_person0]", "there is no option 'n' here; expected some of age, condition, index_date, "),
+        ("one_of_five", "there is no option 'n' here; expected some of age, condition, index_date, letters, "),
         ("ages", "age: expected two whole years from 0 to 110, the lower first; found (80, 60)"),
         ("nobody", "nobody aged 0 to 110, female can have prostate-cancer"),
         ("date", "index_date: "),
@@ -184,7 +209,7 @@ def test_wrong_options_are_one_line_that_names_the_test(pytester: pytest.Pyteste
     ):
         [line] = [line for line in said if f"test_wrong.py::test_{test}: " in line]
         assert line.partition("fhirsynth: ")[2].startswith(message)
-    assert len(said) == 9
+    assert len(said) == 11
     assert not any(line.startswith(("E ", ">")) or "pydantic" in line for line in ran.outlines)
     assert not entries(pytester)
 
@@ -198,6 +223,14 @@ def test_a_damaged_knowledge_file_is_one_line(pytester: pytest.Pytester, monkeyp
     ran.stdout.fnmatch_lines(["*::test_it: fhirsynth: knowledge file flags.toml, line 1: not valid TOML*"])
 
 
+def test_a_full_disk_is_told_without_options_of_the_command_line(
+    pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full_disk(monkeypatch, 2)
+    with pytest.raises(OutputError, match=r"^cannot write to \S+: the disk is full$"):
+        make({"n": 1, "age": 20, "years": 1}, pytestconfig)
+
+
 # ---- what is kept
 
 ONE = """
@@ -209,60 +242,72 @@ import sys
 
 def pytest_unconfigure(config):
     hook = type(config.pluginmanager.rewrite_hook)
-    loaded = sorted(name for name, module in sys.modules.items())
+    loaded = sorted(sys.modules)
     rewritten = sorted(n for n, m in sys.modules.items() if isinstance(getattr(m, "__loader__", None), hook))
     with open("spied.txt", "w") as file:
         print(*loaded, file=file)
         print(*rewritten, file=file)
-        print(type(sys.meta_path[0]).__name__, config.pluginmanager.hasplugin("fhirsynth"), file=file)
+        print(type(sys.meta_path[0]).__name__, file=file)
 """
 HEAVY = {"numpy", "pandas", "pgmpy", "pyarrow", "pydantic", "faker", "fhir", "orjson", "lxml", "torch", "jinja2"}
 
 
-def spied(pytester: pytest.Pytester) -> tuple[set[str], set[str], list[str]]:
-    """Of the last run: modules loaded, those with assertions rewritten, the first finder, whether it was there."""
-    loaded, rewritten, rest = (pytester.path / "spied.txt").read_text().splitlines()
-    return set(loaded.split()), set(rewritten.split()), rest.split()
+def spied(pytester: pytest.Pytester) -> tuple[set[str], set[str], str]:
+    """Of the last run: modules loaded, those with assertions rewritten, the first finder."""
+    loaded, rewritten, finder = (pytester.path / "spied.txt").read_text().splitlines()
+    return set(loaded.split()), set(rewritten.split()), finder
 
 
-def test_unused_it_costs_nothing(pytester: pytest.Pytester) -> None:
+def test_pytest_finds_it_where_fhirsynth_is_installed() -> None:
+    [entry] = [entry for entry in metadata.entry_points(group="pytest11") if entry.name == "fhirsynth"]
+    assert entry.load() is fhirsynth.pytest_plugin
+
+
+def test_unused_it_costs_nothing(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     pytester.makeconftest(SPY)
     pytester.makepyfile("def test_nothing(): pass")
     pytester.runpytest_subprocess().assert_outcomes(passed=1)
-    loaded, _, (_, there) = spied(pytester)
-    assert there == "True"
-    pytester.runpytest_subprocess("-p", "no:fhirsynth").assert_outcomes(passed=1)
-    without, _, (_, there) = spied(pytester)
-    assert there == "False"
-    assert {name for name in loaded - without if not name.startswith("fhirsynth")} <= {"zipfile"}
-    assert not [name for name in loaded if name.startswith(("fhirsynth.knowledge", "fhirsynth.run", "fhirsynth.spec"))]
+    loaded, *_ = spied(pytester)
+    monkeypatch.delenv("PYTEST_PLUGINS")
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+    without, *_ = spied(pytester)
+    ours = {name for name in loaded - without if name.startswith("fhirsynth")}
+    assert ours == {
+        "fhirsynth", "fhirsynth.errors", "fhirsynth.pytest_plugin", "fhirsynth.pytest_plugin.cache",
+        "fhirsynth.pytest_plugin.options", "fhirsynth.pytest_plugin.people",
+    }  # fmt: skip
+    assert loaded - without - ours <= {"zipfile"}
 
 
-def test_people_are_made_once_and_then_read(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_people_are_made_once_and_then_read(pytester: pytest.Pytester) -> None:
     """First made, by modules that are loaded as they are although pytest was told to rewrite them; then read."""
-    alone = ("-W", "error", "-p", "fhirsynth.pytest_plugin")  # other plugins load heavy things of their own
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makeconftest(SPY + "\nimport pytest\npytest.register_assert_rewrite('fhirsynth.run', 'fhirsynth.fhir')\n")
-    pytester.makepyfile(ONE)
-    pytester.runpytest_subprocess(*alone).assert_outcomes(passed=1)
-    loaded, rewritten, (finder, _) = spied(pytester)
-    assert {"numpy", "fhirsynth.run.shard", "fhirsynth.fhir.patient"} <= loaded
+    pytester.makepyfile("import pytest\n\n@pytest.mark.fhirsynth(age=85, years=1, letters=True)" + ONE)
+    pytester.runpytest_subprocess("-W", "error").assert_outcomes(passed=1)
+    loaded, rewritten, finder = spied(pytester)
+    assert {"numpy", "fhirsynth.run.shard", "fhirsynth.fhir.patient", "fhirsynth.run.letters"} <= loaded
+    package = Path(fhirsynth.__file__).parent
+    read = {file.relative_to(package).with_suffix("").as_posix() for file in _files(package)}
+    taken = {name.removeprefix("fhirsynth.").replace(".", "/") for name in loaded if name.startswith("fhirsynth.")}
+    assert {name for name in taken if {name, f"{name}/__init__"}.isdisjoint(read)} == set()
     assert not [name for name in rewritten if name.startswith(("fhirsynth.run", "fhirsynth.fhir"))]
     assert finder == "AssertionRewritingHook"
     [(name, entry)] = entries(pytester).items()
 
-    pytester.runpytest_subprocess(*alone).assert_outcomes(passed=1)
+    pytester.runpytest_subprocess("-W", "error").assert_outcomes(passed=1)
     loaded, _, _ = spied(pytester)
     assert not loaded & (HEAVY - {"orjson"})
     assert entries(pytester) == {name: entry}
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:-7], lambda data: data[:50] + b"x" + data[51:], lambda _: b""])
-def test_a_damaged_entry_is_made_anew(pytester: pytest.Pytester, damage) -> None:  # type: ignore[no-untyped-def]
+def test_a_damaged_entry_is_made_anew(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(ONE)
     pytester.runpytest_inprocess().assert_outcomes(passed=1)
     [(name, whole)] = entries(pytester).items()
-    (pytester.path / ".pytest_cache" / "d" / "fhirsynth" / name).write_bytes(damage(whole))
+    entry = pytester.path / ".pytest_cache" / "d" / "fhirsynth" / name
+    for damaged in (whole[:-7], b"", whole[:50] + b"x" + whole[51:]):
+        entry.write_bytes(damaged)
+        assert _read(entry) is None
     pytester.runpytest_inprocess().assert_outcomes(passed=1)
     assert entries(pytester) == {name: whole}
 
@@ -274,11 +319,11 @@ def test_workers_share_the_cache(pytester: pytest.Pytester) -> None:
 
         @pytest.mark.parametrize("time", range(6))
         def test_same(fhirsynth, time):
-            assert len(fhirsynth.population(n=2, seed=9)) == 2
-            assert fhirsynth.person(seed=time % 2).nhs_number.startswith("999")
+            assert len(fhirsynth.population(n=2, age=20, years=1)) == 2
+            assert fhirsynth.person(age=20, years=1, seed=time % 2).nhs_number.startswith("999")
         """
     )
-    pytester.runpytest_subprocess("-n", "2").assert_outcomes(passed=6)
+    pytester.runpytest_subprocess("-p", "xdist.plugin", "-p", "xdist.looponfail", "-n", "2").assert_outcomes(passed=6)
     kept = entries(pytester)
     assert len(kept) == 3
     assert not [name for name in kept if name.endswith(".part")]
@@ -324,25 +369,20 @@ def test_markers_are_told(pytester: pytest.Pytester) -> None:
 # ---- the key
 
 
-def test_the_same_said_otherwise_is_the_same_entry() -> None:
-    import datetime as dt
-
-    one = Asked.of({"age": 70, "condition": "asthma", "index_date": dt.date(2025, 3, 1)})
-    other = Asked.of({"index_date": "2025-03-01", "condition": ("asthma",), "age": (70, 70)})
-    listed = Asked.of({"index_date": "2025-03-01", "condition": ["asthma"], "age": [70, 70]})
-    assert one.key() == other.key() == listed.key()
+def test_other_options_are_another_entry() -> None:
+    assert key({"age": [60, 70], "seed": 2}) == key({"seed": 2, "age": (60, 70)})
     different = [{"age": 71}, {"age": 70, "letters": True}, {"age": 70, "seed": 2}, {"age": 70, "n": 2}, {}]
-    assert len({Asked.of(options).key() for options in [*different, {"age": 70}]}) == 6
+    different += [{"index_date": dt.date(2025, 3, day)} for day in (1, 2)]
+    assert len({key(options) for options in [*different, {"age": 70}]}) == 8
 
 
 def test_other_knowledge_is_another_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = Asked.of({"age": 70})
-    package = asked.key()
+    package = key({"age": 70})
     monkeypatch.setenv("FHIRSYNTH_KNOWLEDGE", str(tmp_path))
     (tmp_path / "flags.toml").write_text("", encoding="utf-8")
-    overlaid = asked.key()
+    overlaid = key({"age": 70})
     (tmp_path / "flags.toml").write_text("# changed", encoding="utf-8")
-    assert len({package, overlaid, asked.key()}) == 3
+    assert len({package, overlaid, key({"age": 70})}) == 3
 
 
 def test_fingerprint_sees_contents_and_names(tmp_path: Path) -> None:
@@ -359,7 +399,8 @@ def test_fingerprint_sees_contents_and_names(tmp_path: Path) -> None:
     assert len({first, second, _of_folder(tmp_path)}) == 3
 
 
-def test_version_of_python_is_part_of_it() -> None:
-    from fhirsynth.pytest_plugin.asking import fingerprint
-
-    assert ".".join(map(str, sys.version_info[:3])) in fingerprint().split()
+def test_versions_are_part_of_it() -> None:
+    told = fingerprint().split()
+    assert told[:2] == [__version__, ".".join(map(str, sys.version_info[:3]))]
+    assert told[2:-1] == [metadata.version(name) for name in state._PACKAGES]
+    assert _PACKAGES == state._PACKAGES

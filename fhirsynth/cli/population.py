@@ -124,18 +124,16 @@ def _spec(**fields: Any) -> Spec:
     """The spec, with pydantic's complaint as one line that names the option."""
     from pydantic import ValidationError
 
-    from fhirsynth.spec import Spec
+    from fhirsynth.spec import Spec, first_problem
 
     try:
         return Spec(**fields)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = str(first["loc"][0]) if first["loc"] else "condition"
-        what = str(first.get("ctx", {}).get("error", "")) or first["msg"].replace("Input should be", "expected")
+        name, expected = first_problem(error)
         found = fields[name]
         if name == "age":
             found = "-".join(map(str, found))
-        raise InputError(f"--{name.replace('_', '-')}: {what}; found {found}") from None
+        raise InputError(f"--{name.replace('_', '-')}: {expected}; found {found}") from None
 
 
 def _as_json(summary: Summary) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from copy import copy
 from decimal import Decimal
 from functools import cache, lru_cache
 from itertools import zip_longest
+from math import isfinite
 from typing import Any, Literal, NamedTuple
 
 import orjson
@@ -25,6 +26,7 @@ from fhirsynth.fhir.elements import Json
 _FHIR = "http://hl7.org/fhir"
 _TAG = "{" + _FHIR + "}"
 _NAMESPACES = {None: _FHIR}
+_DIV = "{http://www.w3.org/1999/xhtml}div"
 #: A narrative has no document type, so there is nothing to be resolved or fetched.
 _XHTML = etree.XMLParser(resolve_entities=False, no_network=True)
 
@@ -121,18 +123,21 @@ def _text(value: Any) -> str:
     """A primitive as the value of an attribute, numbers with the digits that they have in JSON."""
     if type(value) is str:
         return value
-    if isinstance(value, Decimal):
+    if isinstance(value, Decimal) and value.is_finite():
         return str(value)
-    if isinstance(value, bool | int | float):
+    if isinstance(value, bool | int | float) and isfinite(value):
         return orjson.dumps(value).decode()
     raise ValueError(f"expected a text, a number, true or false, found {value!r:.40}")
 
 
 def _narrative(div: str) -> Any:
     try:
-        return etree.fromstring(div, _XHTML)
+        found = etree.fromstring(div, _XHTML)
     except etree.XMLSyntaxError as error:
         raise ValueError(f"the narrative is not well-formed XHTML: {error}") from None
+    if found.tag != _DIV:  # without its namespace it would be read as one of FHIR's elements
+        raise ValueError(f"the narrative is no div of XHTML: {div!r:.40}")
+    return found
 
 
 # --- the definitions ------------------------------------------------------------------------------

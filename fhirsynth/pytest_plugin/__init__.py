@@ -18,13 +18,14 @@ people is imported when the first test asks for people who are not in the cache.
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Mapping
 from typing import Any, NoReturn, Unpack
 
 import pytest
 
 from fhirsynth.errors import FhirsynthError
-from fhirsynth.pytest_plugin.asking import Asked, Options, PopulationOptions
-from fhirsynth.pytest_plugin.keeping import Cache
+from fhirsynth.pytest_plugin.cache import Cache
+from fhirsynth.pytest_plugin.options import Options, PopulationOptions
 from fhirsynth.pytest_plugin.people import People, Person
 
 __all__ = ["Fhirsynth", "Options", "People", "Person", "PopulationOptions"]
@@ -61,15 +62,18 @@ class Fhirsynth:
         `age` in years on the index date, a number or (lowest, highest); `condition` one key or several, all of which
         the person has. With `letters` the person's hospital stays have letters: not everybody has had one.
         """
-        return self._made({**options, "n": 1, "deceased": False})[0]
+        return self._made(1, options, Options.__optional_keys__)[0]
 
     def population(self, **options: Unpack[PopulationOptions]) -> People:
         """`n` living people (by default 10); with `deceased` those who died within the years of history after them."""
-        return self._made({"n": _PEOPLE, "deceased": False, **options})
+        return self._made(_PEOPLE, options, PopulationOptions.__optional_keys__)
 
-    def _made(self, options: dict[str, Any]) -> People:
+    def _made(self, n: int, options: Mapping[str, Any], known: Collection[str]) -> People:
+        for name in options:
+            if name not in known:
+                _fail(f"there is no option {name!r} here; expected some of {', '.join(sorted(known))}")
         try:
-            return People(self._cache.archive(Asked.of(options)))
+            return People(self._cache.archive({"n": n, "deceased": False, "letters": False, **options}))
         except FhirsynthError as error:
             problem = str(error)
         _fail(problem)
@@ -89,26 +93,29 @@ def fhirsynth(pytestconfig: pytest.Config) -> Fhirsynth:
 
 @pytest.fixture
 def fhirsynth_person(request: pytest.FixtureRequest, fhirsynth: Fhirsynth) -> Person:
-    """A synthetic person as UK Core FHIR; whom, the marker `fhirsynth` says."""
-    options = _marked(request)
-    for name in _OF_MANY:
-        options.pop(name, None)
-    return fhirsynth.person(**options)
+    """A synthetic person as UK Core FHIR: whom @pytest.mark.fhirsynth(condition="asthma", age=(60, 80)) asks for."""
+    marked = {name: value for name, value in _marked(request).items() if name not in _OF_MANY}
+    return fhirsynth.person(**_with_parameters(request, marked))
 
 
 @pytest.fixture
 def fhirsynth_population(request: pytest.FixtureRequest, fhirsynth: Fhirsynth) -> People:
-    """Ten synthetic people as UK Core FHIR; how many and whom, the marker `fhirsynth` says."""
-    return fhirsynth.population(**_marked(request))
+    """Synthetic people as UK Core FHIR: ten, or whom @pytest.mark.fhirsynth(n=5, condition="asthma") asks for."""
+    return fhirsynth.population(**_with_parameters(request, _marked(request)))
 
 
-def _marked(request: pytest.FixtureRequest) -> Any:
-    """The options of a test: those of its marker, over those of its class and module, under those of `parametrize`."""
+def _marked(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The options of a test's marker, over those of its class and module."""
     options: dict[str, Any] = {}
     for marker in request.node.iter_markers("fhirsynth"):  # the closest first
         if marker.args:
             _fail(f"the marker takes options by name, such as @pytest.mark.fhirsynth(n=5); found {marker.args[0]!r}")
         options = {**marker.kwargs, **options}
+    return options
+
+
+def _with_parameters(request: pytest.FixtureRequest, options: dict[str, Any]) -> Any:
+    """The options under those that `parametrize` gives to the fixture."""
     given = getattr(request, "param", {})
     if not isinstance(given, dict):
         _fail(f"parametrize {request.fixturename} with dicts of options, such as {{'seed': 2}}; found {given!r}")

@@ -5,20 +5,19 @@ from __future__ import annotations
 import io
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from fhirsynth.errors import InputError, InterruptedRunError
+from fhirsynth.errors import InputError, InterruptedRunError, OutputError
 from fhirsynth.pytest_plugin.people import LETTERS, ORGANISATIONS, PEOPLE
 
 if TYPE_CHECKING:
     import pytest
 
     from fhirsynth.letters.making import Manner
-    from fhirsynth.pytest_plugin.asking import Asked
     from fhirsynth.spec import Spec
 
 #: Which of a run's files a test gets to see; annotations and the manifest stay behind.
@@ -26,7 +25,7 @@ _PACKED = (ORGANISATIONS, f"{PEOPLE}/**/*.json", f"{LETTERS}/*.txt", f"{LETTERS}
 _LEVEL = 6  # of zlib: 1.6 MB of a person become 30 kB
 
 
-def make(asked: Asked, config: pytest.Config) -> bytes:
+def make(options: Mapping[str, Any], config: pytest.Config) -> bytes:
     """The files that `fhirsynth population` writes for these people, as a zip archive.
 
     Raises InputError for a value that cannot be, a condition or region that is not known, people who cannot be, a
@@ -35,14 +34,20 @@ def make(asked: Asked, config: pytest.Config) -> bytes:
     with _without_rewriting(config), TemporaryDirectory(prefix="fhirsynth-") as temporary:
         from fhirsynth.api import Population
         from fhirsynth.knowledge.errors import KnowledgeError
-        from fhirsynth.run.asking import spec_of
+        from fhirsynth.spec import spec_of
 
+        fields = dict(options)
+        letters = fields.pop("letters", False)
+        if not isinstance(letters, bool):
+            raise InputError(f"letters: expected True or False; found {letters!r}")
         out = Path(temporary) / "out"
         try:
-            spec = spec_of(asked.spec)
-            Population(spec).write(out, letters=_letters(spec) if asked.letters else False)
+            spec = spec_of(fields)
+            Population(spec).write(out, letters=_letters(spec) if letters else False)
         except KnowledgeError as error:
             raise InputError(f"knowledge file {error}") from None
+        except OutputError as error:  # whose remedies are options of `fhirsynth population`
+            raise OutputError(str(error).partition(";")[0]) from None
         except InterruptedRunError:
             raise KeyboardInterrupt from None  # the test session ends, as for any other
         return _packed(out)

@@ -15,6 +15,7 @@ from typing import Any, overload
 
 Json = dict[str, Any]
 
+#: As `fhirsynth.run.output` has them, which is slow to import.
 ORGANISATIONS, PEOPLE, LETTERS = "organisations.json", "people", "letters"
 NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 #: Elements that say what a resource is about.

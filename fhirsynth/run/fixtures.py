@@ -20,14 +20,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from fhirsynth import __version__
-from fhirsynth import knowledge as kb
-from fhirsynth.errors import InputError
+from fhirsynth.errors import InputError, InterruptedRunError, OutputError
 from fhirsynth.letters.folder import Letters
 from fhirsynth.letters.making import Manner
 from fhirsynth.run import output, shard
-from fhirsynth.run.asking import spec_of
-from fhirsynth.run.job import Summary, write_population
+from fhirsynth.run.job import Summary, identified, write_population
 from fhirsynth.run.state import Job
+from fhirsynth.spec import spec_of
 
 #: Keys of a table that are either true or, as by default, false.
 _SWITCHES = ("gzip", "letters")
@@ -40,25 +39,24 @@ class Fixture(NamedTuple):
 
     def outdated(self) -> str | None:
         """Why the folder is not what its table asks for; None where it is. Reads all of its files."""
-        job = self.job
+        out = self.job.out
+        wanted = identified(self.job)[1]
         try:
-            manifest: dict[str, Any] = json.loads((job.out / output.MANIFEST).read_bytes())
-            made_of = {"spec": manifest["spec"], "format": manifest["format"], "gzip": manifest["gzip"]}
-            made_by = (manifest["versions"]["fhirsynth"], manifest["knowledge"])
+            manifest: dict[str, Any] = json.loads((out / output.MANIFEST).read_bytes())
+            same_spec = _same_spec(manifest, wanted)
+            made_by, same_knowledge = manifest["versions"]["fhirsynth"], manifest["knowledge"] == wanted["knowledge"]
             files = {name: written["sha256"] for name, written in manifest["files"].items()}
-            letters = manifest.get("letters")
         except FileNotFoundError:
             return "it is not there"
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return f"its {output.MANIFEST} cannot be read"
-        wanted = {"spec": job.spec.model_dump(mode="json"), "format": job.format, "gzip": job.gzip}
-        if made_of != wanted or not _same_letters(letters, job.letters):
+        if not same_spec:
             return "its spec has changed"
-        if made_by != (__version__, kb.load().digest):
-            return f"it was made by another version of fhirsynth ({made_by[0]}) or with other knowledge files"
+        if made_by != __version__ or not same_knowledge:
+            return f"it was made by another version of fhirsynth ({made_by}) or with other knowledge files"
         for name, digest in files.items():
             try:
-                with (job.out / name).open("rb") as file:
+                with (out / name).open("rb") as file:
                     found = hashlib.file_digest(file, "sha256").hexdigest()
             except OSError:
                 return f"{name} is missing"
@@ -69,20 +67,26 @@ class Fixture(NamedTuple):
     def make(self) -> Summary:
         """Make the people again.
 
-        Raises InputError where the folder holds what fhirsynth did not write, OutputError where it cannot be written.
+        Raises InputError where the folder holds what fhirsynth did not write, OutputError where it cannot be written,
+        InterruptedRunError where the user stopped it.
         """
         try:
             return write_population(self.job, overwrite=True)
         except InputError as error:  # the spec itself is sound: `read` has made sure
             said = f"{self.job.out} holds what is not known to be fhirsynth's, so it stays"
             raise InputError(f"{said}; move it away, or name another folder in the spec file") from error
+        except (OutputError, InterruptedRunError) as error:
+            # The remedies that it names are options of `fhirsynth population`.
+            said = str(error).partition(";")[0]
+            raise type(error)(f"{said}; the same command, given again, makes the folder anew") from error
 
 
-def _same_letters(found: dict[str, Any] | None, wanted: Letters | None) -> bool:
-    if found is None or wanted is None:
-        return found is None and wanted is None
-    told = {"writer": wanted.manner.writer, **wanted.identity()}
-    return all(found.get(name) == value for name, value in told.items())
+def _same_spec(manifest: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    """Whether a manifest was made of what is wanted. Of letters it also says how many there are."""
+    letters, asked = manifest.get("letters"), wanted.get("letters")
+    if letters is not None and asked is not None:
+        letters = {name: letters.get(name) for name in asked}
+    return letters == asked and all(manifest[name] == wanted[name] for name in ("spec", "format", "gzip"))
 
 
 def read(file: Path) -> list[Fixture]:
@@ -120,7 +124,7 @@ def _fixtures(file: Path, tables: dict[str, Any]) -> Iterator[Fixture]:
                 raise InputError(f"{where}: {key}: expected true or false; found {value!r}")
         try:
             formats = ",".join(output.formats(options.pop("format", "bundle")))
-            spec = spec_of(options)
+            spec = spec_of(options, besides=("format", *_SWITCHES))
             shard.check(spec)
         except InputError as error:
             raise InputError(f"{where}: {error}") from None

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
@@ -61,14 +61,14 @@ class ShardFiles:
         if "ndjson" in self.formats:
             for resource in resources:
                 self._lines.setdefault(resource["resourceType"], bytearray()).extend(_line(resource))
-        whole = bundle(resources, self.context)
-        if "bundle" in self.formats:
-            self._write(output.person_path(*self._named(position, person), gzipped=False), to_bytes(whole))
-        if "xml" in self.formats:
-            from fhirsynth.fhir.xml import to_xml
+        if "bundle" in self.formats or "xml" in self.formats:
+            whole = bundle(resources, self.context)
+            if "bundle" in self.formats:
+                self._write(position, person, "json", to_bytes(whole))
+            if "xml" in self.formats:
+                from fhirsynth.fhir.xml import to_xml
 
-            path = output.person_path(*self._named(position, person), gzipped=False, suffix="xml")
-            self._write(path, to_xml(whole))
+                self._write(position, person, "xml", to_xml(whole))
 
     def finish(self, record: Record) -> None:
         """Write this shard's parts of what is one file for all. `record`: its tables."""
@@ -89,13 +89,11 @@ class ShardFiles:
                     data = _packed(self.job, files.csv_lines(table))
                     output.write_part(self.job.out, f"csv.{name}", self.number, data)
 
-    def _named(self, position: int, person: Person) -> tuple[Any, int, int, Person]:
-        return self.job.spec, self.number, position, person
-
-    def _write(self, path: str, data: bytes) -> None:
-        path += _gz(self.job)
-        (self.job.out / path).parent.mkdir(exist_ok=True)
-        self.files.append(output.write(self.job.out, path, _packed(self.job, data)))
+    def _write(self, position: int, person: Person, suffix: Literal["json", "xml"], data: bytes) -> None:
+        job = self.job
+        path = output.person_path(job.spec, self.number, position, person, gzipped=job.gzip, suffix=suffix)
+        (job.out / path).parent.mkdir(exist_ok=True)
+        self.files.append(output.write(job.out, path, _packed(job, data)))
 
 
 # --- what is one file for all shards --------------------------------------------------------------
@@ -118,32 +116,26 @@ def join(job: Job, name: str, parts: Sequence[Path]) -> Written:
     return output.join(job.out, f"{output.NDJSON}/{name}.ndjson{_gz(job)}", parts)
 
 
-def count_places(job: Job, places: Mapping[str, Sequence[Any]], tally: Tally) -> None:
-    """Add the places and staff that are written to the counts: as resources, and as rows."""
-    if not _FHIR.isdisjoint(job.formats):
-        found = organisation_resources(places, shard.tools(job.spec.index_date).context)
-        tally.resources.update(resource["resourceType"] for resource in found)
-    if not set(_TABLES).isdisjoint(job.formats):
-        tally.rows.update({name: len(rows) for name, rows in places.items()})
-
-
 def write_places(job: Job, places: Mapping[str, Sequence[Any]], tally: Tally) -> list[Written]:
     """Write the places and staff that the people refer to, and what tells about a format's files.
 
-    `tally`: the counts of the whole population, places included.
+    `tally`: the counts of all people; those of the places, as resources and as rows, are added.
     """
     written = []
-    context = shard.tools(job.spec.index_date).context
-    resources = organisation_resources(places, context)
-    if not {"bundle", "ndjson"}.isdisjoint(job.formats):
-        written.append(output.write(job.out, output.ORGANISATIONS, to_bytes(bundle(resources, context))))
-    if "xml" in job.formats:
-        from fhirsynth.fhir.xml import to_xml
+    if not _FHIR.isdisjoint(job.formats):
+        context = shard.tools(job.spec.index_date).context
+        resources = organisation_resources(places, context)
+        tally.resources.update(resource["resourceType"] for resource in resources)
+        if not {"bundle", "ndjson"}.isdisjoint(job.formats):  # without bundles too: it is what servers are given first
+            written.append(output.write(job.out, output.ORGANISATIONS, to_bytes(bundle(resources, context))))
+        if "xml" in job.formats:
+            from fhirsynth.fhir.xml import to_xml
 
-        written.append(output.write(job.out, output.ORGANISATIONS_XML, to_xml(bundle(resources, context))))
-    if "ndjson" in job.formats:
-        written += _bulk(job, resources, tally, context)
+            written.append(output.write(job.out, output.ORGANISATIONS_XML, to_xml(bundle(resources, context))))
+        if "ndjson" in job.formats:
+            written += _bulk(job, resources, tally, context)
     if not set(_TABLES).isdisjoint(job.formats):
+        tally.rows.update({name: len(rows) for name, rows in places.items()})
         written += _tables(job, places)
     return written
 

@@ -120,7 +120,7 @@ def write_population(
     """
     began = time.perf_counter()
     shard.check(job.spec)
-    job, wanted = _identified(job)
+    job, wanted = identified(job)
     if state.prepare(job, wanted, resume=resume, overwrite=overwrite):
         return Summary(job.out, manifest.read_tally(job.out), time.perf_counter() - began, 0)
     return _Run(job, wanted, workers, engine, progress, letters_done).summary(began)
@@ -143,14 +143,14 @@ def write_letters(
     replaced when its successor is whole, the manifest last. Arguments and errors as those of `write_population`.
     """
     began = time.perf_counter()
-    job, wanted = _identified(replace(manifest.made_with(folder), letters=letters))
+    job, wanted = identified(replace(manifest.made_with(folder), letters=letters))
     if state.prepare_letters(job, wanted, resume=resume, overwrite=overwrite):
         return Summary(job.out, manifest.read_tally(job.out), time.perf_counter() - began, 0)
     return _Run(job, wanted, workers, engine, progress, letters_done).summary(began)
 
 
-def _identified(job: Job) -> tuple[Job, dict[str, Any]]:
-    """The job with its formats and letters checked, and its identity."""
+def identified(job: Job) -> tuple[Job, dict[str, Any]]:
+    """The job with its formats and letters checked, and its identity. Raises InputError for what cannot be."""
     job = replace(job, format=",".join(job.formats))
     if "document" in job.formats:
         from fhirsynth.run.letters import as_documents
@@ -268,7 +268,6 @@ class _Run:
         job = self.job
         places = shard.places(job.spec, state.places_used(job))
         tally = Tally()
-        formats.count_places(job, places, tally)
         for counted, _ in state.shards_done(job):
             tally.add(counted)
         files = [*formats.write_places(job, places, tally), *_join(job)]

@@ -54,7 +54,8 @@ def formats(text: str | Iterable[str]) -> tuple[Format, ...]:
 
     Raises InputError, in the words of the command line, for one that there is not.
     """
-    named = [part.strip() for part in text.split(",")] if isinstance(text, str) else list(text)
+    listed = text.split(",") if isinstance(text, str) else text if isinstance(text, Iterable) else [text]
+    named = [str(part).strip() for part in listed]
     wrong = [name for name in named if name not in FORMATS]
     if wrong or not named:
         said = f"one of {', '.join(FORMATS)}, or several with commas between"
