@@ -12,11 +12,9 @@ import records
 
 from fhirsynth.fhir import (
     Context,
-    NdjsonWriter,
     as_models,
     organisations_bundle,
     person_bundle,
-    person_resources,
     to_bytes,
 )
 
@@ -70,20 +68,3 @@ def test_every_resource_is_a_sound_r4_model(bundles: Path) -> None:
         model = as_models(json.loads(path.read_bytes()))
         assert model.entry
         assert all(entry.resource.id for entry in model.entry)
-
-
-def test_ndjson_has_one_file_a_type(tmp_path: Path) -> None:
-    record, context = records.record(), Context(records.knowledge(), index=records.INDEX)
-    folder = tmp_path / "out"
-    count = 0
-    with NdjsonWriter(folder) as writer:
-        for person, rows in record.by_person():
-            resources = person_resources(person, rows, context)
-            writer.write(resources)
-            count += len(resources)
-    lines = 0
-    for path in folder.iterdir():
-        for line in path.read_bytes().splitlines():
-            assert json.loads(line)["resourceType"] == path.stem
-            lines += 1
-    assert lines == count

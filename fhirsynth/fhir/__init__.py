@@ -9,12 +9,11 @@ from fhirsynth.fhir.bundle import (
 from fhirsynth.fhir.context import BASE_URL, Context
 from fhirsynth.fhir.document import by_reference, document_bundle
 from fhirsynth.fhir.document_reference import document_reference, letter_resources, with_letters
-from fhirsynth.fhir.writing import NdjsonWriter, as_models, to_bytes
+from fhirsynth.fhir.writing import as_models, to_bytes
 
 __all__ = [
     "BASE_URL",
     "Context",
-    "NdjsonWriter",
     "as_models",
     "by_reference",
     "document_bundle",
