@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fhirsynth.knowledge import Knowledge, KnowledgeError, load
+from fhirsynth.knowledge import Knowledge, KnowledgeError, dosing, load
 from fhirsynth.knowledge.errors import line_of, nearest
 from fhirsynth.knowledge.schema import ByAge, Form, Level
 
@@ -166,7 +166,8 @@ def test_medicines_are_dmd_products(knowledge: Knowledge) -> None:
         assert medicine.form_code in forms, key
         assert medicine.route_code in routes, key
         kept = re.sub(r"[^a-z0-9.-]", "", re.sub(r"[/ ]", "-", medicine.name.lower()))
-        assert key == kept, "the key is made from the product's name"
+        # A product in a second dose has that in its key.
+        assert re.sub(r"-[0-9.]+mg-a-day$", "", key) == kept, "the key is made from the product's name"
 
 
 @needs_reference
@@ -259,8 +260,43 @@ def test_doses_are_of_a_plausible_size(knowledge: Knowledge) -> None:
             assert dose.text[0].isupper() or dose.text[0].isdigit(), key
             assert dose.quantity >= dose.amount, key
             assert 0.01 <= dose.per_day <= 6, key
+            assert not re.search(r"for [0-9]+ days", dose.text) or dose.per_day == 0.75, f"{key}: a dose has no length"
         ages = [term for term in medicine.blocked_by if term.startswith("age<")]
         assert medicine.child_dose is not None or ages, f"{key}: who is too young for it"
+
+
+def test_an_issue_of_a_repeat_lasts_four_weeks_or_longer(knowledge: Knowledge) -> None:
+    steps = (step for condition in knowledge.conditions.values() for step in condition.treatment)
+    for key in sorted({key for step in steps if step.days is None for key in step.medicine}):
+        medicine = knowledge.medicines[key]
+        for dose in (medicine.dose, medicine.child_dose):
+            assert dose is None or dosing.lasting(dose) >= 28, key
+
+
+DOXYCYCLINE, NITROFURANTOIN = "doxycycline-100mg-capsules", "nitrofurantoin-100mg-modified-release-capsules"
+METRONIDAZOLE, SUSPENSION = "metronidazole-400mg-tablets", "amoxicillin-250mg-5ml-oral-suspension-sugar-free"
+ORDERS = {
+    "three days": (NITROFURANTOIN, 3, False, 6, 3, " with food for 3 days"),
+    "seven days of the same": (NITROFURANTOIN, 7, False, 14, 7, " with food for 7 days"),
+    "a first day of its own": (DOXYCYCLINE, 5, False, 6, 5, "then one capsule (100 mg) once a day for 4 days"),
+    "after the first day": (DOXYCYCLINE, 4, True, 4, 4, "One capsule (100 mg) once a day for 4 days"),
+    "only the first day": (DOXYCYCLINE, 1, False, 2, 1, "Two capsules (200 mg) on the first day"),
+    "a single dose": ("fluconazole-150mg-capsules", 1, False, 1, 1, "One capsule (150 mg) as a single dose"),
+    "a warning": (METRONIDAZOLE, 5, False, 15, 5, "for 5 days; no alcohol during treatment and for 48 hours after"),
+    "whole bottles": (SUSPENSION, 7, False, 300, 7, "three times a day for 7 days"),
+    "no more than an issue when needed": ("sumatriptan-50mg-tablets", 28, False, 6, 28, "comes back"),
+    "issued by the month": ("clopidogrel-75mg-tablets", 365, False, 28, 28, "once a day for 365 days"),
+    "a repeat": ("tamsulosin-400microgram-modified-release-capsules", None, False, 30, 30, "once a day after food"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ORDERS)
+def test_words_quantity_and_days_of_an_order_agree(knowledge: Knowledge, case: str) -> None:
+    key, days, rest, quantity, lasts, ending = ORDERS[case]
+    found = dosing.supply(knowledge.medicines[key].dose, days, rest=rest)
+    assert (found.quantity, found.days) == (quantity, lasts)
+    assert found.text.endswith(ending)
+    assert days is None or (found.issues - 1) * found.days < days <= found.issues * found.days
 
 
 @pytest.mark.parametrize("name", ["paracetamol", "penicillin", "macrolide", "antihistamine", "inhaled-beta-agonist"])

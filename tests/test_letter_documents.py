@@ -327,7 +327,7 @@ def test_what_cannot_be_a_document() -> None:
 def test_a_document_reference_holds_the_letter_in_every_format() -> None:
     case = cases()[0]
     given = files(case.letter, html=b"<html></html>", pdf=b"%PDF-1.7 \xff")
-    made = document_reference(case.letter, given, case.encounter, context())
+    made = document_reference(case.letter, given, case.resources, context())
     types = ["text/plain; charset=utf-8", "text/html; charset=utf-8", "application/pdf"]
     attachments = [content["attachment"] for content in made["content"]]
     assert [attachment["contentType"] for attachment in attachments] == types
@@ -346,11 +346,25 @@ def test_a_document_reference_holds_the_letter_in_every_format() -> None:
     assert "HTEST" in json.dumps(made["meta"]) and made["meta"]["profile"][0].endswith("/UKCore-DocumentReference")
 
 
+def test_a_letter_is_as_confidential_as_the_person() -> None:
+    case = cases()[0]
+    patient = case.resources["Patient/" + case.letter.stay.person_id]
+    label = {"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "R", "display": "restricted"}
+    security = [*patient["meta"]["security"], label]
+    hidden = {**patient, "meta": {**patient["meta"], "security": security}}
+    for person, code in ((patient, "N"), (hidden, "R")):
+        resources = {**case.resources, "Patient/" + patient["id"]: person}
+        reference = document_reference(case.letter, files(case.letter), resources, context())
+        assert [c["code"] for c in reference["securityLabel"][0]["coding"]] == [code]
+        document = document_bundle(case.letter, resources, places(), context())
+        assert document["entry"][0]["resource"]["confidentiality"] == code
+
+
 def test_another_wording_has_another_master_identifier() -> None:
     case = cases()[0]
     changed = with_section(case.letter, "plan", "Nothing.")
     one, again, other = (
-        document_reference(letter, files(letter), case.encounter, context())
+        document_reference(letter, files(letter), case.resources, context())
         for letter in (case.letter, case.letter, changed)
     )
     assert to_bytes(one) == to_bytes(again)
@@ -361,9 +375,9 @@ def test_another_wording_has_another_master_identifier() -> None:
 def test_wrong_files() -> None:
     case = cases()[0]
     with pytest.raises(ValueError, match="no file of the letter"):
-        document_reference(case.letter, {}, case.encounter, context())
+        document_reference(case.letter, {}, case.resources, context())
     with pytest.raises(ValueError, match=r"x\.doc: a letter is one of txt, html, pdf"):
-        document_reference(case.letter, {"x.doc": b""}, case.encounter, context())
+        document_reference(case.letter, {"x.doc": b""}, case.resources, context())
 
 
 def test_the_letter_to_the_patient_is_another_document_beside_the_first() -> None:
@@ -386,7 +400,7 @@ def test_notes_are_documents_and_a_bag_of_words_is_none() -> None:
     [notes] = letter_resources(letters, case.resources, context())
     assert notes["type"]["coding"][0]["display"] == "Inpatient medical note"
     with pytest.raises(ValueError, match="'words' is no document"):
-        document_reference(*letters[1], case.encounter, context())
+        document_reference(*letters[1], case.resources, context())
 
 
 def _with_all_letters() -> Iterator[list[Json]]:

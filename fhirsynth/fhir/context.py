@@ -14,7 +14,6 @@ from fhirsynth.fhir.codes import load_codes
 from fhirsynth.fhir.elements import DMD, OPCS4, SNOMED, UK_CORE, Json, coding, concept
 
 if TYPE_CHECKING:
-    from fhirsynth.fhir.medication import Product
     from fhirsynth.fhir.observation import Form
     from fhirsynth.knowledge import Knowledge
     from fhirsynth.record.schema import Condition, Person
@@ -70,7 +69,7 @@ class Context:
         base_url: str = BASE_URL,
     ) -> None:
         # The modules of these two forms need `Context` for their types.
-        from fhirsynth.fhir.medication import products
+        from fhirsynth.fhir.medication import Products
         from fhirsynth.fhir.observation import forms
 
         self.knowledge = knowledge
@@ -109,7 +108,7 @@ class Context:
         self.condition_codes: dict[tuple[str, str, str, str, str | None], Json] = {}
         self.answers: dict[str, Json] = {}
         self.forms: dict[str, Form] = forms(self)
-        self.products: dict[tuple[str, bool], Product] = products(self)
+        self.products = Products(self)
 
     def _practice_setting(self, specialty: str) -> Json:
         """A specialty by its main specialty code, its own name as text; without a code by name."""

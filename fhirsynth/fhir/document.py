@@ -20,13 +20,12 @@ import orjson
 
 from fhirsynth.fhir import document_narrative as text
 from fhirsynth.fhir.context import Context
-from fhirsynth.fhir.document_parts import LANGUAGE, Written, day, forms, identifier, made_id, written
+from fhirsynth.fhir.document_parts import LANGUAGE, Written, confidentiality, day, forms, identifier, made_id, written
 from fhirsynth.fhir.elements import SNOMED, Json, coding, escaped, extension
 from fhirsynth.letters.letter import Letter, Section
 from fhirsynth.letters.plan import Heading, headings
 
 _HEADINGS = "https://fhir.hl7.org.uk/CodeSystem/UKCore-RecordStandardHeadings"
-_NORMAL = "N"  # of v3-Confidentiality
 _NOTHING = "Nothing is recorded under this heading."
 
 
@@ -90,7 +89,7 @@ def composition(letter: Letter, encounter: Json, patient: Json, context: Context
         "date": about.date,
         "author": [about.author],
         "title": title,
-        "confidentiality": _NORMAL,
+        "confidentiality": confidentiality(patient)["coding"][0]["code"],
         "custodian": about.custodian,
         "event": [{"period": about.period, "detail": [about.encounter]}],
         "section": list(_sections(letter, about)),

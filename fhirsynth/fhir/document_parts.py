@@ -109,6 +109,14 @@ def written(letter: Letter, encounter: Json, context: Context) -> Written:
     )
 
 
+def confidentiality(patient: Json) -> Json:
+    """How confidential what is written about somebody is: as much as who they are, by the label of their Patient."""
+    for label in patient["meta"]["security"]:
+        if label["system"] == CONFIDENTIALITY:
+            return {"coding": [label]}
+    return concept(CONFIDENTIALITY, "N", "normal")
+
+
 def day(moment: str) -> str:
     """The day of a date or date-time of FHIR in words: 3 March 2026."""
     return date(dt.date.fromisoformat(moment[:10]))

@@ -7,11 +7,10 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from fhirsynth.fhir.context import Context
-from fhirsynth.fhir.document_parts import CONFIDENTIALITY, LANGUAGE, forms, identifier, made_id, written
-from fhirsynth.fhir.elements import Json, coding, concept, narrative
+from fhirsynth.fhir.document_parts import LANGUAGE, confidentiality, forms, identifier, made_id, written
+from fhirsynth.fhir.elements import Json, coding, narrative
 from fhirsynth.letters.letter import Letter
 
-_NORMAL = concept(CONFIDENTIALITY, "N", "normal")
 #: Of IHE's format codes, which R4 prefers: that the MIME type says all.
 _FORMAT = coding(
     "http://ihe.net/fhir/ValueSet/IHE.FormatCode.codesystem",
@@ -21,18 +20,22 @@ _FORMAT = coding(
 
 
 def document_reference(
-    letter: Letter, files: Mapping[str, bytes], encounter: Json, context: Context, related: Sequence[Json] = ()
+    letter: Letter,
+    files: Mapping[str, bytes],
+    resources: Mapping[str, Json],
+    context: Context,
+    related: Sequence[Json] = (),
 ) -> Json:
     """UKCore-DocumentReference of a letter.
 
     `files`: the letter in each format by name of file, whose suffix (txt, html, pdf) says which; all are inline, so
-    that the resource is worth something wherever it is sent. `encounter`: the resource of the letter's stay.
+    that the resource is worth something wherever it is sent. `resources`: all of the person by reference.
     `related`: references to other documents about it. Its identifier is that of the letter's Composition. Raises
     ValueError where there is no file, one of another suffix, or a kind of letter that is no document.
     """
     if not files:
         raise ValueError(f"no file of the letter {letter.note_id} is given: a DocumentReference has a content")
-    about = written(letter, encounter, context)
+    about = written(letter, resources["Encounter/" + letter.stay.encounter_id], context)
     title = f"{about.kind.title}, {about.day}"
     within: Json = {"encounter": [about.encounter], "period": about.period}
     if about.care is not None:
@@ -57,7 +60,7 @@ def document_reference(
         "author": [about.author],
         "custodian": about.custodian,
         "description": about.kind.description,
-        "securityLabel": [_NORMAL],
+        "securityLabel": [confidentiality(resources["Patient/" + letter.stay.person_id])],
         "content": [
             {"attachment": _attachment(name, data, title, about.date), "format": _FORMAT}
             for name, data in files.items()
@@ -97,8 +100,7 @@ def letter_resources(
     for letter, files in letters:
         if letter.kind in forms().kinds:
             related = [{"reference": "DocumentReference/" + other["id"]} for other in made]
-            encounter = resources["Encounter/" + letter.stay.encounter_id]
-            made.append(document_reference(letter, files, encounter, context, related))
+            made.append(document_reference(letter, files, resources, context, related))
     return made
 
 

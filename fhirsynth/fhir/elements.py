@@ -81,3 +81,8 @@ def human_name(prefix: str, given: str, surname: str, use: str = "official") -> 
 def phone(value: str, use: str) -> Json:
     """A ContactPoint for a telephone."""
     return {"system": "phone", "value": value, "use": use}
+
+
+def phone_of(value: str) -> Json:
+    """A ContactPoint for a number of the United Kingdom: mobile numbers begin with 07."""
+    return phone(value, "mobile" if value.startswith("07") else "home")

@@ -1,6 +1,6 @@
 """MedicationRequest and MedicationStatement: what was prescribed, and what somebody takes now.
 
-Code, dose and quantity of a product are worked out once (`Product`); a row adds when and why.
+Code, dose and quantity of an order of so many days are worked out once (`Product`); a row adds when and why.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from fhirsynth.fhir import civil
 from fhirsynth.fhir.context import Context, Scope
 from fhirsynth.fhir.elements import SNOMED, UCUM, UK_CORE, Json, concept, escaped, extension, narrative
+from fhirsynth.knowledge.dosing import dose_of, supply
 
 if TYPE_CHECKING:
-    from fhirsynth.knowledge.schema import Dose, Medicine
     from fhirsynth.record import schema as rows
 
-_SUPPLY_DAYS = 28  # what one issue of a repeat prescription lasts: `Dose.quantity` is for as long
 _AUTHORISED_DAYS = 365  # repeats are reauthorised at the yearly medication review
 _ORDERED = concept("http://terminology.hl7.org/CodeSystem/dose-rate-type", "ordered", "Ordered")
 _REPEAT_INFORMATION = UK_CORE + "Extension-UKCore-MedicationRepeatInformation"
@@ -33,12 +32,18 @@ _NO_SUBSTITUTION = {"allowedBoolean": False}
 
 
 class Product(NamedTuple):
-    """One product in one dose: `said` for narratives, `medication` its code, `dosage` and `quantity`."""
+    """One product in one dose for so many days: `said` for narratives, `medication` its code, `dosage` and `quantity`.
+
+    `supply`: FHIR's length of one issue, which lasts `lasts` days; a course takes `issues` of them.
+    """
 
     said: str
     medication: Json
     dosage: list[Json]
     quantity: Json
+    supply: Json
+    lasts: int
+    issues: int
 
 
 def timing(per_day: float) -> Json:
@@ -52,6 +57,10 @@ def timing(per_day: float) -> Json:
     return {"repeat": {"frequency": times, "period": days, "periodUnit": "d"}}
 
 
+def _days(number: int) -> Json:
+    return {"value": number, "unit": "day", "system": UCUM, "code": "d"}
+
+
 def _amount(value: float, unit: str, context: Context) -> Json:
     found: Json = {"value": int(value) if value == int(value) else value, "unit": unit}
     known = context.codes.units.get(unit)
@@ -60,29 +69,51 @@ def _amount(value: float, unit: str, context: Context) -> Json:
     return found
 
 
-def _product(medicine: Medicine, dose: Dose, context: Context) -> Product:
+#: What tells orders of one product apart: medicine, whether the dose is a child's, days of a course, the rest of one.
+Ordered = tuple[str, bool, int | None, bool]
+
+
+class Products(dict[Ordered, Product]):
+    """Every product that was ordered so far."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self._context = context
+
+    def __missing__(self, ordered: Ordered) -> Product:
+        found = self[ordered] = _product(ordered, self._context)
+        return found
+
+
+def _product(ordered: Ordered, context: Context) -> Product:
+    key, child, days, rest = ordered
+    medicine = context.knowledge.medicines[key]
+    dose = dose_of(medicine, child=child)
+    issue = supply(dose, days, rest=rest)
+    when = timing(dose.per_day)
+    if days is not None:
+        when = {"repeat": {"boundsDuration": _days(days), **when["repeat"]}}
     dosage: Json = {
-        "text": dose.text,
-        "timing": timing(dose.per_day),
+        "text": issue.text,
+        "timing": when,
         "asNeededBoolean": dose.prn,
         "route": concept(SNOMED, medicine.route_code, medicine.route),
         "doseAndRate": [{"type": _ORDERED, "doseQuantity": _amount(dose.amount, dose.unit, context)}],
     }
     return Product(
-        said=f"{escaped(medicine.name)}: {escaped(dose.text)}",
+        said=f"{escaped(medicine.name)}: {escaped(issue.text)}",
         medication=concept(context.medication_system, medicine.vmp, medicine.name),
         dosage=[dosage],
-        quantity=_amount(dose.quantity, dose.unit, context),
+        quantity=_amount(issue.quantity, dose.unit, context),
+        supply=_days(issue.days),
+        lasts=issue.days,
+        issues=issue.issues,
     )
 
 
-def products(context: Context) -> dict[tuple[str, bool], Product]:
-    """Every medicine in the adult (False) and where there is one the child dose (True)."""
-    found = {}
-    for key, medicine in context.knowledge.medicines.items():
-        found[key, False] = _product(medicine, medicine.dose, context)
-        found[key, True] = _product(medicine, medicine.child_dose or medicine.dose, context)
-    return found
+def ordered(row: rows.Medication) -> Ordered:
+    """What a row orders: what is taken home of a course was begun on the ward."""
+    return row.medicine, row.child_dose, row.days, row.setting == "discharge"
 
 
 def is_current(row: rows.Medication, context: Context) -> bool:
@@ -98,7 +129,7 @@ def _status(row: rows.Medication, context: Context) -> str:
 
 def medication_request(row: rows.Medication, scope: Scope, context: Context) -> Json:
     """UKCore-MedicationRequest: a course, or a repeat prescription with all its issues."""
-    product = context.products[row.medicine, row.child_dose]
+    product = context.products[ordered(row)]
     words = context.codes.words
     status = _status(row, context)
     start = civil.date(row.start)
@@ -128,10 +159,11 @@ def medication_request(row: rows.Medication, scope: Scope, context: Context) -> 
                 ],
             }
         ]
-        supply["numberOfRepeatsAllowed"] = max(row.issues - 1, _AUTHORISED_DAYS // _SUPPLY_DAYS - 1)
+        supply["numberOfRepeatsAllowed"] = max(row.issues - 1, _AUTHORISED_DAYS // product.lasts - 1)
+    elif product.issues > 1:
+        supply["numberOfRepeatsAllowed"] = product.issues - 1
     supply["quantity"] = product.quantity
-    days = row.days if row.days is not None else _SUPPLY_DAYS
-    supply["expectedSupplyDuration"] = {"value": days, "unit": "day", "system": UCUM, "code": "d"}
+    supply["expectedSupplyDuration"] = product.supply
     resource["identifier"] = [{"system": context.id_system + "prescription", "value": row.id}]
     resource["status"] = status
     if status == "stopped":
@@ -154,8 +186,8 @@ def medication_request(row: rows.Medication, scope: Scope, context: Context) -> 
 
 def medication_statement(row: rows.Medication, scope: Scope, context: Context) -> Json:
     """UKCore-MedicationStatement of a current repeat medicine. Its id is that of the order."""
-    product = context.products[row.medicine, row.child_dose]
-    issued = min(row.start + _SUPPLY_DAYS * max(0, row.issues - 1), context.index_day)
+    product = context.products[ordered(row)]
+    issued = min(row.start + product.lasts * max(0, row.issues - 1), context.index_day)
     return {
         "resourceType": "MedicationStatement",
         "id": row.id,

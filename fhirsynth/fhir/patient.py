@@ -17,6 +17,7 @@ from fhirsynth.fhir.elements import (
     human_name,
     narrative,
     phone,
+    phone_of,
 )
 from fhirsynth.record.schema import Contact, Person
 
@@ -88,7 +89,7 @@ def _contact(contact: Contact, context: Context) -> Json:
     found = {
         "relationship": [relationship],
         "name": human_name(contact.prefix, contact.given, contact.surname, "usual"),
-        "telecom": [phone(contact.phone, "home")],
+        "telecom": [phone_of(contact.phone)],
     }
     if contact.address is not None:
         found["address"] = address(contact.address, contact.postcode, "home")
@@ -177,7 +178,7 @@ def related_person(contact: Contact, scope: Scope, context: Context) -> Json:
         "patient": scope.patient,
         "relationship": relationship,
         "name": [name],
-        "telecom": [phone(contact.phone, "home")],
+        "telecom": [phone_of(contact.phone)],
         "gender": contact.sex,
     }
     if contact.address is not None:

@@ -83,6 +83,8 @@ def _of_conditions(knowledge: Knowledge, names: Names) -> Iterator[Reference]:
             yield from _habit_or_condition(names, *here, ("risk", i, "of"), risk.of)
         yield from _all(*here, ("onset", "after"), c.onset.after, conditions, "the key of a condition")
         yield from _all(*here, ("needs",), c.needs, conditions, "the key of a condition")
+        if c.follows is not None:
+            yield from _all(*here, ("follows", "after"), c.follows.after, conditions, "the key of a condition")
         yield from _all(*here, ("tests",), c.tests, names.looked_at, a_test)
         for observable in c.shifts:
             yield Reference(*here, ("shifts", observable), observable, observables, "the key of an observable")
@@ -146,6 +148,7 @@ def _of_catalogues(knowledge: Knowledge, names: Names) -> Iterator[Reference]:
         yield from _all(*here, ("procedures",), reason.procedures, procedures, "the key of a procedure")
         what = "the key of an observable or a panel"
         yield from _all(*here, ("observables",), reason.observables, names.ordered, what)
+        yield from _all(*here, ("refers",), reason.refers or (), knowledge.specialties, "the key of a specialty")
     for key, flag in knowledge.flags.items():
         for i, term in enumerate(flag.when):
             yield from _expression(names, "flags", key, ("when", i), term)

@@ -100,7 +100,8 @@ class Treatment(Form):
     blocked (allergy to its class, `blocked_by`). `share`: who of those with the condition gets this step.
     `after_years`, `until_years`: earliest start and end, in years since onset. `when`: a level that must
     hold (`hba1c>58`).
-    `days`: length of a course; absent means long-term. `where`: where an episode's course is given.
+    `days`: length of a course; absent means long-term. `where`: where an episode's course is given; a step of a
+    long-term condition that says `hospital` is begun by a specialist at a clinic, and may be gone on with elsewhere.
     `effect`: change of the person's level of an observable once established.
     """
 
@@ -177,6 +178,21 @@ class Stay(Form):
     source: str
 
 
+class Follows(Form):
+    """What an episode is a complication of: stays for one of `after`, and it never comes without one.
+
+    Shares of those stays after which it comes, the first to the last of `days` after going home: `seen` at the
+    practice, `emergency` at the department and home again, `admitted`; `risk` raises each.
+    """
+
+    after: list[Key]
+    days: tuple[int, int]
+    seen: Share = 0.0
+    emergency: Share = 0.0
+    admitted: Share = 0.0
+    source: str
+
+
 class Words(Form):
     """What letters may call it (`letter`), and how it is put to the patient (`patient`)."""
 
@@ -189,8 +205,8 @@ class Condition(Form):
 
     `long-term` needs `prevalence`; `episode` needs `incidence` (GP presentations per 1,000
     person-years), `emergency` (A&E attendances per 1,000 person-years that are not admitted) or `stay`.
-    `elective` episodes are planned treatment; `needs` names the condition or conditions (one of them)
-    that a person must have; `laterality` gives the side.
+    Rates do not count where `follows` says what it comes after. `elective` episodes are planned treatment; `needs`
+    names the condition or conditions (one of them) that a person must have; `laterality` gives the side.
     """
 
     key: Key
@@ -219,6 +235,7 @@ class Condition(Form):
     incidence: ByAge | None = None
     emergency: ByAge | None = None
     stay: Stay | None = None
+    follows: Follows | None = None
     risk: list[Risk] = []
     needs: list[Key] = []
     duration_days: Positive = 10
@@ -244,11 +261,22 @@ class Condition(Form):
 # --- medicines ---------------------------------------------------------------------------------
 
 
+class FirstDay(Form):
+    """What is taken on the first day of a course, where that is another dose: its words, and units in all."""
+
+    text: str
+    quantity: Positive
+
+
 class Dose(Form):
     """A dose as structure and as a prescriber writes it.
 
+    `text` never says how long: the days of an order are put to it (`fhirsynth.knowledge.dosing`).
     `amount` `unit` each time; `per_day` times a day (0.14286 = weekly); `prn` when required.
-    `quantity`: units dispensed in a 28-day supply or in the whole course.
+    `quantity`: units in one issue of a repeat prescription, or at most in 28 days of what is taken when needed.
+    `pack`: units that are only handed out together (a bottle, an inhaler). `lasts`: days of one issue, where
+    they are not what the dose makes of the quantity (eye drops are thrown away four weeks after opening).
+    `first_day`: another dose on the first day of a course.
     """
 
     text: str
@@ -257,10 +285,18 @@ class Dose(Form):
     per_day: Positive
     prn: bool = False
     quantity: Positive
+    pack: Positive = 1
+    lasts: Annotated[int, Field(ge=1)] | None = None
+    first_day: FirstDay | None = None
 
 
 class Medicine(Form):
-    """One dm+d product (VMP) with the dose it is usually given in."""
+    """One dm+d product (VMP) with the dose it is usually given in.
+
+    `blocked_by`: what stands against it (`fhirsynth.knowledge.expressions`). `taking:<class>` is told of the medicine
+    that gives way: it is not begun beside that class, and stopped where one of that class is begun; where each tells it
+    of the other, whichever was first stays. `since`: the year in which it was authorised.
+    """
 
     key: Key
     name: str
@@ -275,6 +311,7 @@ class Medicine(Form):
     dose: Dose
     child_dose: Dose | None = None
     blocked_by: list[str] = []
+    since: Annotated[int, Field(ge=1900)] | None = None
     source: str
 
 
@@ -348,6 +385,7 @@ class Answer(Form):
 class Observable(Form):
     """Something measured: codes, unit, range, decimals, usual level.
 
+    `dying`: what is added to it on the last day of an illness that kills; of `acvpu` the chance of confusion.
     `answers`: for coded observables, state (`never`, `ex`, `current`; `alert`, `confusion`, …) to its code.
     `specimen`: for laboratory tests that are asked for alone, the key of the sample's kind.
 
@@ -368,6 +406,7 @@ class Observable(Form):
     range_female: Range | None = None
     range_male: Range | None = None
     level: Level | None = None
+    dying: float = 0.0
     derived: str | None = None
     answers: dict[str, Answer] = {}
     specimen: Key | None = None
@@ -414,6 +453,7 @@ class Vaccine(Form):
     Each dose: `at_weeks` or `at_years` of age, or `yearly_from` an age (in `months`), coverage as a
     share, `born_from`/`born_to` (ISO dates) for programmes that began or ended with a birth cohort,
     `since` for the first calendar date on which it was given, `conditions`: also offered to those with.
+    `after_weeks`: weeks that lie at least between it and the dose before.
     """
 
     key: Key
@@ -445,6 +485,7 @@ class VaccineDose(Form):
     since: str | None = None
     until: str | None = None
     conditions: list[Key] = []
+    after_weeks: Annotated[float, Field(ge=0)] = 0
 
 
 class Specialty(Form):
@@ -464,7 +505,8 @@ class Specialty(Form):
 class GeneralReason(Form):
     """Why people see a GP when no condition file says so: weight by age and sex, coded.
 
-    `min_gap_days`: how long until the same person comes for it again.
+    `min_gap_days`: how long until the same person comes for it again. `refers`: the specialties to which it may lead
+    to a referral; absent, any.
     """
 
     key: Key
@@ -475,6 +517,7 @@ class GeneralReason(Form):
     min_gap_days: int = 21
     procedures: list[Key] = []
     observables: list[Key] = []
+    refers: list[Key] | None = None
 
 
 class Flag(Form):

@@ -16,7 +16,7 @@ from typing import Any
 
 from fhirsynth.days import DAY, age_on, date_of
 from fhirsynth.fhir.codes import read_toml
-from fhirsynth.knowledge import Knowledge
+from fhirsynth.knowledge import Knowledge, dosing
 from fhirsynth.knowledge.units import written
 from fhirsynth.letters import saying
 from fhirsynth.letters.facts import Fact, Stay, Value
@@ -423,13 +423,14 @@ class _Facts:
 
     def _medicine(self, row: rec.Medication) -> dict[str, Value]:
         medicine = self.knowledge.medicines[row.medicine]
-        dose = (medicine.child_dose if row.child_dose else None) or medicine.dose
+        # How long it is for stands in a slot of its own, or is not said.
+        dose = dosing.said(dosing.dose_of(medicine, child=row.child_dose), row.days, rest=row.setting == "discharge")
         name = medicine.name if medicine.name[:2].isupper() else medicine.name[0].lower() + medicine.name[1:]
         substance = medicine.vtm_name if medicine.vtm_name[:2].isupper() else medicine.vtm_name.lower()
         values = {
             "": Value(name, "medication", DMD, medicine.vmp),
             "name": Value(substance, "medication", DMD, medicine.vtm),
-            "dose": Value(dose.text[0].lower() + dose.text[1:], "dose"),
+            "dose": Value(dose[0].lower() + dose[1:], "dose"),
         }
         reason = next((c for c in self.rows.get("condition", ()) if c.id == row.reason_id), None)
         if reason is not None:

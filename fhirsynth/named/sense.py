@@ -6,7 +6,6 @@ change nothing.
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Iterator
 from functools import cache
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     from fhirsynth.record.schema import Encounter, Medication
 
 Wanted = tuple[str, ...]
-#: How long a course is by the words of its dose; one that begins with another dose is left out.
-_DAYS = re.compile(r"^(?!.*first day).*? for ([0-9]+) days(?:;|$)")
-
 _PREGNANCY = 280 * DAY  # from the first day of the last period
 
 
@@ -64,13 +60,12 @@ class Vaccines(Form):
 
 
 class Rules(Form):
-    """All of `sense.toml`. `authorised`: the year before which nobody was given a medicine."""
+    """All of `sense.toml`."""
 
     together: tuple[Together, ...]
     begun: tuple[Begun, ...]
     after: tuple[After, ...]
     vaccines: Vaccines
-    authorised: dict[str, int]
 
 
 @cache
@@ -99,18 +94,13 @@ def _begun(life: Life) -> Iterator[str]:
     kinds = {row.id: row.kind for row in life.rows["encounter"]}
     for row in life.rows["medication"]:
         kind, year = kinds.get(row.encounter_id), date_of(row.start).year
-        if year < rules().authorised.get(row.medicine, year):
+        if year < (life.knowledge.medicines[row.medicine].since or year):
             yield f"{row.medicine} in {year}: not authorised yet"
         for begun in rules().begun:
             if kind is None or not _is(life, row, begun.classes) or (begun.kinds and kind not in begun.kinds):
                 continue
             if age_on(life.person.birth, row.start) >= begun.from_age:
                 yield f"{row.medicine}: {begun.why}"
-        medicine = life.knowledge.medicines[row.medicine]
-        adult, child = medicine.dose, medicine.child_dose if row.child_dose else None
-        said = _DAYS.match((child or adult).text)
-        if row.days is not None and said is not None and int(said[1]) != row.days:
-            yield f"{row.medicine} for {row.days} days: the dose says {said[1]}"
 
 
 def _contacts(life: Life) -> Iterator[str]:

@@ -344,7 +344,12 @@ class Details:
             older = OLDER[relationship]
             year = max(1900, date_of(person.birth).year - older - int(u() * 5))
             surname = person.surname
-            if relationship == "friend" or (relationship != "spouse" and not same_home and u() < 0.4):
+            if relationship == "spouse":
+                # Whether a wife took her husband's name is in her own record; of a wife outside it is drawn here.
+                own = person.previous_surname is None if person.sex == "female" else u() >= TAKES_NAME
+            else:
+                own = relationship in ("partner", "friend") or (not same_home and u() < 0.4)
+            if own:
                 surname = self._names.surname(person.ethnic_category, u())
             given = self._names.first(year, sex, person.ethnic_category, u())
             marital = "M" if relationship in ("mother", "spouse") else "S"

@@ -21,6 +21,7 @@ OTHER_CLINICS = 0.84
 OTHER_CONTACTS = 0.93  # likewise for what is left of GP consultations after reviews and illnesses
 SEEN_BEFORE, SEEN_AFTER = 0.6, 0.4  # planned stays with a clinic before (others go straight to test) and after
 FOLLOW_UP = 0.3  # emergency stays followed by a clinic
+MISSED = 35  # days into a pregnancy when it is known and care is asked for
 ANTENATAL_WEEKS = (10, 16, 20, 25, 28, 31, 34, 36, 38, 40)
 
 
@@ -40,6 +41,8 @@ def agenda(life: Life) -> list[Item]:
     _choose_clinics(life)
     for day, condition, nights, fatal in stays.sample(life):
         items.append(Item(day, 0, "stay", condition.key, (nights, fatal)))
+    for day, kind, key in life.complications:
+        items.append(Item(day, 2 if kind == "emergency" else 4, kind, key, ()))
     items.extend(_diagnoses(life))
     items.extend(_reviews(life))
     items.extend(_illnesses(life))
@@ -54,7 +57,11 @@ def _choose_clinics(life: Life) -> None:
     age = life.age(life.last)
     for key in life.onset:
         for clinic in life.plan.conditions[key].outpatient:
-            if life.chance(clinic.share) and life.plan.fits_specialty(life, clinic.specialty, age):
+            # Not everyone goes on being seen; whoever is diagnosed now is seen for what a specialist begins.
+            asked = life.chance(clinic.share) or (
+                life.onset[key] >= life.first and key in life.plan.begun_by_specialists
+            )
+            if asked and life.plan.fits_specialty(life, clinic.specialty, age):
                 life.clinics.setdefault(key, []).append(clinic)
 
 
@@ -136,7 +143,7 @@ def _clinics(life: Life, items: list[Item]) -> list[Item]:
             step = YEAR / clinic.per_year
             day = max(onset + 21 + rng.random() * 60, life.first + rng.random() * step)
             while day <= life.last + step:
-                out.append(Item(int(day), 5, "clinic", clinic.specialty, (key,)))
+                out.append(Item(int(day), 5, "clinic", clinic.specialty, (key, None)))
                 day += step * rng.uniform(0.8, 1.2)
     for item in items:
         if item.kind != "stay":
@@ -146,20 +153,21 @@ def _clinics(life: Life, items: list[Item]) -> list[Item]:
         assert stay is not None
         specialty = plan.specialty_for(stay.specialty, life.age(item.day))
         if stay.admission == "maternity":
+            conceived = item.day - 280  # or rather the first day of the last period
             for week in ANTENATAL_WEEKS:
-                day = item.day - 280 + 7 * week
+                day = conceived + 7 * week
                 if life.first < day < item.day - 4:
-                    out.append(Item(day, 5, "clinic", "midwifery", (None,)))
+                    out.append(Item(day, 5, "clinic", "midwifery", (None, conceived + MISSED)))
             continue
         after = item.day + int(item.what[0]) + 28 + int(rng.random() * 28)
         if stay.admission == "elective":
             before = item.day - 14 - int(rng.random() * 50)
             if before > life.first and life.chance(SEEN_BEFORE):
-                out.append(Item(before, 5, "clinic", specialty, (item.key,)))
+                out.append(Item(before, 5, "clinic", specialty, (item.key, None)))
             if life.chance(SEEN_AFTER):
-                out.append(Item(after, 5, "clinic", specialty, (item.key,)))
+                out.append(Item(after, 5, "clinic", specialty, (item.key, item.day)))
         elif stay.admission == "emergency" and life.chance(FOLLOW_UP):
-            out.append(Item(after, 5, "clinic", specialty, (item.key,)))
+            out.append(Item(after, 5, "clinic", specialty, (item.key, item.day)))
     for part in life.slices():
         already = sum(1 for item in out if part.start <= item.day < part.end)
         wanted = OTHER_CLINICS * plan.outpatient_rate[life.sex][min(part.age, 110)] * part.years * life.frailty
@@ -167,7 +175,7 @@ def _clinics(life: Life, items: list[Item]) -> list[Item]:
             clinic_key = plan.any_specialty(life, part.age)
             if clinic_key:
                 day = part.start + int(rng.random() * (part.end - part.start))
-                out.append(Item(day, 5, "clinic", clinic_key, (None,)))
+                out.append(Item(day, 5, "clinic", clinic_key, (None, None)))
     return out
 
 

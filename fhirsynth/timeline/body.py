@@ -56,11 +56,15 @@ def around(rng: Random, centre: float, sd: float) -> float:
 
 
 class Acute(NamedTuple):
-    """An episode that shifts readings now; `strength` falls from 1 to 0 as it resolves."""
+    """An episode that shifts readings now; `strength` falls from 1 to 0 as it resolves.
+
+    `dying` rises to 1 on the last day of those whom it kills.
+    """
 
     condition: Condition
     strength: float
     draws: dict[str, float]
+    dying: float = 0.0
 
 
 class Effect(NamedTuple):
@@ -255,6 +259,8 @@ class Body:
                             own = acute.draws[key] = around(self.rng, shift.to, shift.sd or 0.0)
                         value += (own - value) * acute.strength
                     value += shift.add * acute.strength
+                if acute.dying:
+                    value += self.plan.dying.get(key, 0.0) * acute.dying
             noise = self.rng.gauss(0, compiled.daily_sd)
             value = value * math.exp(noise) if compiled.log else value + noise
             value = min(compiled.ceiling, max(compiled.floor, value))

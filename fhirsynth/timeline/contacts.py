@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TELEPHONE = 0.30  # of GP contacts for an illness (GP appointment data 2023: about a third)
 HOME_VISIT_80 = 0.05  # of GP contacts of those of 80 and over
+SOONEST = 7  # days from what a clinic is for to the clinic
 NOT_ATTENDED = 0.066  # of outpatient appointments (HES outpatient 2022-23)
 AFTER_STAY = 0.4  # emergency stays followed by a contact with the practice
 BEDSIDE = ("blood-pressure", "heart-rate", "body-temperature", "respiratory-rate", "oxygen-saturation")
@@ -184,21 +185,25 @@ def _after_stay(life: Life, condition: Condition, stay: rec.Encounter) -> None:
 def _clinic(life: Life, item: Item) -> None:
     """An outpatient appointment: attended, missed, or (after the index date) booked ahead."""
     plan, rng, site = life.plan, life.rng, life.site
-    reason = item.what[0]
+    reason, since = item.what
     role = site.role(rng, item.key)
     location = site.department("outpatients")
     problem = life.problems.get(reason) if reason else None
     ahead = item.day > life.last
     if ahead and (life.death_day is not None or item.day > life.index + 183):
         return
-    day: int | None = working_day(item.day) if ahead else life.free_day(item.day)
+    # Nobody is booked in for what is not known yet: not before the diagnosis, the stay or the pregnancy.
+    known = local_day(problem.recorded) if problem else since
+    wanted = item.day if known is None else max(item.day, known + SOONEST)
+    day: int | None = working_day(wanted) if ahead else life.free_day(wanted)
     if day is None:
         return
     start = instant(day, 9 * 60 + 15 * int(rng.random() * 30))
     end = start + 60 * (20 if item.key in life.referred else 30)
     latest_booking = life.index - 1 if ahead else day - 2
-    booked_day = max(life.birth, min(latest_booking, day - 14 - int(rng.random() * 120)))
-    booked = instant(booked_day, 11 * 60)
+    earliest = life.birth if known is None else known
+    booked_day = max(earliest, min(latest_booking, day - 14 - int(rng.random() * 120)))
+    booked = instant(booked_day, 18 * 60 if booked_day == known else 11 * 60)
     missed = not ahead and life.chance(NOT_ATTENDED)
     visit: rec.Encounter | None = None
     if not ahead:
@@ -219,6 +224,8 @@ def _clinic(life: Life, item: Item) -> None:
             )
             if reason:
                 _clinic_findings(life, plan.conditions[reason], visit, problem)
+            if problem and reason in plan.begun_by_specialists:
+                treatment.long_term(life, plan.conditions[reason], problem.id, day, visit, "community")
     status = "booked" if ahead else "noshow" if missed else "fulfilled"
     life.rows["appointment"].append(
         rec.Appointment(
@@ -287,8 +294,8 @@ def _episode_of_care(life: Life, key: str, role: str, day: int) -> str:
     return row.id
 
 
-def _may_refer(life: Life, contact: rec.Encounter, problem: rec.Condition | None) -> bool:
-    """Whether a contact with the practice can be where a referral was made: for the problem, else for advice."""
+def _may_refer(life: Life, contact: rec.Encounter, problem: rec.Condition | None, specialty: str) -> bool:
+    """Whether a contact with the practice may be where a referral was made: for the problem, or what leads there."""
     if contact.kind not in ("gp", "telephone", "home-visit", "nurse"):
         return False
     if problem is not None:
@@ -296,7 +303,9 @@ def _may_refer(life: Life, contact: rec.Encounter, problem: rec.Condition | None
     if contact.reason_kind != "general" or contact.reason is None:
         return False
     reason = life.plan.general_reasons[contact.reason]
-    return not reason.procedures and not reason.observables
+    if reason.procedures or reason.observables:
+        return False
+    return reason.refers is None or specialty in reason.refers
 
 
 def _refer(life: Life, specialty: str, role: str, day: int, problem: rec.Condition | None) -> None:
@@ -307,7 +316,11 @@ def _refer(life: Life, specialty: str, role: str, day: int, problem: rec.Conditi
     latest = instant(day - 10, 0)
     source = None
     for encounter in reversed(life.rows["encounter"][life.encounters_from :]):
-        if encounter.start < latest and encounter.id not in life.referrals and _may_refer(life, encounter, problem):
+        if (
+            encounter.start < latest
+            and encounter.id not in life.referrals
+            and _may_refer(life, encounter, problem, specialty)
+        ):
             source = encounter
             break
     if source is None or source.start < latest - 200 * DAY:

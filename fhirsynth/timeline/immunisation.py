@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fhirsynth.days import DAY, date_of, day_of
 from fhirsynth.record import schema as rec
-from fhirsynth.timeline.clock import YEAR, instant, working_day
+from fhirsynth.timeline.clock import YEAR, instant, local_day, working_day
 from fhirsynth.timeline.life import Life
 
 if TYPE_CHECKING:
@@ -32,12 +32,13 @@ def schedule(life: Life) -> dict[int, list[Dose]]:
     out: dict[int, list[Dose]] = {}
     for vaccine in life.plan.vaccines:
         missed = False
+        before: int | None = None  # when the dose before falls due
         for dose in vaccine.doses:
             if missed and dose.yearly_from is None:
                 break  # a course is not continued where a dose was missed
             if not _could_be_offered(life, dose):
                 continue
-            for day in _due(life, dose, delays):
+            for day in _due(life, dose, delays, before):
                 if not from_day <= day <= life.last or not _offered(life, dose, day):
                     continue
                 if attitude + rng.gauss(0, 0.06) >= dose.coverage:
@@ -45,6 +46,7 @@ def schedule(life: Life) -> dict[int, list[Dose]]:
                     if day >= life.first and life.chance(DECLINE_WRITTEN):
                         give(life, vaccine, dose, instant(working_day(day), 14 * 60), None, given=False)
                     continue
+                before = day
                 if day < life.first:
                     give(life, vaccine, dose, instant(working_day(day), 10 * 60), None)
                 else:
@@ -52,14 +54,19 @@ def schedule(life: Life) -> dict[int, list[Dose]]:
     return out
 
 
-def _due(life: Life, dose: VaccineDose, delays: dict[float, int]) -> list[int]:
+def _due(life: Life, dose: VaccineDose, delays: dict[float, int], before: int | None) -> list[int]:
+    """Days on which a dose falls due, one at an age long enough after the dose before."""
     rng = life.rng
     if dose.yearly_from is None:
         weeks = dose.at_weeks if dose.at_weeks is not None else (dose.at_years or 0) * YEAR / 7
         # What is due at one age is given at one visit.
         if weeks not in delays:
             delays[weeks] = int(rng.expovariate(1 / (9 if weeks < 60 else 40)))
-        return [life.birth + int(weeks * 7) + delays[weeks]]
+        due = life.birth + int(weeks * 7) + delays[weeks]
+        if before is not None and due < before + 7 * dose.after_weeks:
+            delays[weeks] += int(before + 7 * dose.after_weeks - due)
+            return [int(before + 7 * dose.after_weeks)]
+        return [due]
     days = []
     for year in range(date_of(life.first).year, date_of(life.last).year + 1):
         month = rng.choice(dose.months or [10])
@@ -97,6 +104,8 @@ def give(
 ) -> None:
     """Write one immunisation row; `given` False for a refusal."""
     rng = life.rng
+    if given:
+        life.vaccinated[vaccine.key] = local_day(time)
     lot = f"{rng.choice('ABCDEFGHKLMNPRTVW')}{rng.choice('ABCDEFGHKLMNPRTVW')}{rng.randrange(10**4):04d}"
     number = dose.number
     life.rows["immunisation"].append(
@@ -118,6 +127,11 @@ def give(
 
 def tell(life: Life, day: int, doses: list[Dose]) -> None:
     """Give the doses of one day: at the practice as one visit, elsewhere without an encounter of ours."""
+    # Who came late for the dose before, or was in hospital when this one fell due, comes later for this one.
+    waits = (
+        life.vaccinated[vaccine.key] + int(7 * d.after_weeks) for vaccine, d in doses if vaccine.key in life.vaccinated
+    )
+    day = max(day, *waits, day)
     at_practice = [item for item in doses if item[0].where == "gp"]
     for vaccine, dose in doses:
         if vaccine.where != "gp":

@@ -110,6 +110,8 @@ class Life:
         self.residence = CARE_HOME if person.household == "care-home" else HOME
         self.had: set[str] = set()  # everything diagnosed so far, episodes too
         self.busy: set[int] = set()
+        self.complications: list[tuple[int, str, str]] = []  # day, kind of contact and condition, of what stays lead to
+        self.vaccinated: dict[str, int] = {}  # day of the latest dose of each vaccine
         self.pregnancies: list[tuple[int, int]] = []
         self.referred: set[str] = set()  # specialties
         self.referrals: set[str] = set()  # contacts at which a referral was made
@@ -276,10 +278,14 @@ class Life:
         problem: str | None = None,
         side: str | None = None,
     ) -> rec.Condition:
-        """Write one condition row, coded to the stage that holds on the day it is recorded."""
+        """Write one condition row, coded to the stage that holds on the day it is recorded.
+
+        A problem has the stage of the window's end: registers go on with the code as the illness does.
+        """
         name, snomed, icd10 = condition.name, condition.snomed, condition.icd10
+        day = self.last if category == "problem" else local_day(recorded)
         for stage in condition.stages:
-            if self.holds(stage.when, local_day(recorded)):
+            if self.holds(stage.when, day):
                 name, snomed, icd10 = stage.name, stage.snomed, stage.icd10
                 break
         row = rec.Condition(

@@ -28,13 +28,14 @@ from fhirsynth.timeline.settings import Hospital, Practice
 
 if TYPE_CHECKING:
     from fhirsynth.knowledge import Knowledge
-    from fhirsynth.knowledge.schema import Condition, GeneralReason, Level, Shift
+    from fhirsynth.knowledge.schema import Condition, GeneralReason, Level, Medicine, Shift
     from fhirsynth.population.places import Places
     from fhirsynth.record.schema import Person
     from fhirsynth.timeline.body import Acute
     from fhirsynth.timeline.life import Life, Slice
 
 
+TAKING = "taking:"
 EGFR_MARGIN = 3.0  # mL/min/1.73 m², for what is computed and so has no daily spread of its own
 
 
@@ -61,6 +62,16 @@ class Threshold(NamedTuple):
     below: float
 
 
+def _giving_way(medicine: Medicine, medicines: dict[str, Medicine]) -> frozenset[str]:
+    """Keys of the medicines that are not taken beside `medicine`."""
+    return frozenset(key for key, other in medicines.items() if not _beside(other).isdisjoint(medicine.classes))
+
+
+def _beside(medicine: Medicine) -> frozenset[str]:
+    """Classes that a medicine is not taken beside."""
+    return frozenset(term.removeprefix(TAKING) for term in medicine.blocked_by if term.startswith(TAKING))
+
+
 def _compile_level(level: Level) -> CompiledLevel:
     import numpy as np
 
@@ -75,6 +86,13 @@ class Plan:
     def __init__(self, knowledge: Knowledge, places: Places) -> None:
         self.conditions = knowledge.conditions
         self.medicines = knowledge.medicines
+        #: What stands against a medicine: classes that are taken, and other terms.
+        self.not_beside = {key: _beside(medicine) for key, medicine in self.medicines.items()}
+        self.blocked_by = {
+            key: [term for term in medicine.blocked_by if not term.startswith(TAKING)]
+            for key, medicine in self.medicines.items()
+        }
+        self.displaced = {key: _giving_way(medicine, knowledge.medicines) for key, medicine in self.medicines.items()}
         self.observables = knowledge.observables
         self.panels = knowledge.panels
         self.procedures = knowledge.procedures
@@ -96,6 +114,7 @@ class Plan:
     def _measures(self) -> None:
         observables = self.observables
         self.levels = {key: _compile_level(o.level) for key, o in observables.items() if o.level}
+        self.dying = {key: o.dying for key, o in observables.items() if o.dying}
         self.decimals = {key: o.decimals for key, o in observables.items()}
         self.derived = {key: o.derived for key, o in observables.items() if o.derived}
         self.laboratory = {key for key, o in observables.items() if o.group == "laboratory"}
@@ -111,6 +130,10 @@ class Plan:
 
     def _long_term(self, knowledge: Knowledge) -> None:
         self.long_term = {key: c for key, c in self.conditions.items() if c.kind == "long-term"}
+        #: Long-term conditions with a treatment that is begun at a clinic only.
+        self.begun_by_specialists = frozenset(
+            key for key, c in self.long_term.items() if any(step.where == "hospital" for step in c.treatment)
+        )
         self.curves = prevalence_curves(self.long_term, knowledge)
         self.onset_curves = {
             key: {sex: list(accumulate(curve[sex], max)) for sex in SEXES} for key, curve in self.curves.items()
@@ -140,6 +163,12 @@ class Plan:
     def _rates(self, knowledge: Knowledge) -> None:
         episodes = [c for c in self.conditions.values() if c.kind != "long-term"]
         shares = Shares(self.curves, habit_shares(knowledge))
+        #: Episodes that come after stays for a condition, and never without one.
+        self.complications: dict[str, list[Condition]] = {}
+        for condition in episodes:
+            for key in condition.follows.after if condition.follows else ():
+                self.complications.setdefault(key, []).append(condition)
+        episodes = [c for c in episodes if c.follows is None]
         seen = [c for c in episodes if c.incidence]
         self.illness = Process(seen, [by_year(c.incidence, 1e-3) for c in seen if c.incidence], shares)
         stays = [c for c in episodes if c.stay]
@@ -204,7 +233,8 @@ class Plan:
     def confuses(self, acute: Acute, rng: Random) -> bool:
         """Whether an episode has made the person newly confused: `shifts.acvpu.add` is the chance that it does."""
         shift = acute.condition.shifts.get("acvpu")
-        return shift is not None and rng.random() < shift.add * acute.strength
+        chance = (shift.add * acute.strength if shift else 0.0) + self.dying.get("acvpu", 0.0) * acute.dying
+        return chance > 0 and rng.random() < chance
 
     def random_day(self, life: Life, part: Slice, condition: Condition) -> int:
         """A day of the slice, likelier in December to February for what comes in winter."""

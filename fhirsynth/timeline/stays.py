@@ -231,7 +231,9 @@ def _findings(
 ) -> None:
     """Observations on arrival and tests; for longer stays again as the illness resolves, or does not."""
     draws: dict[str, float] = {}
-    acute = Acute(condition, 1.0, draws)
+    died = encounter.discharge_method == DIED
+    # Who dies within days is already very ill on arrival.
+    acute = Acute(condition, 1.0, draws, dying=0.8 if died and whole_days < 3 else 0.0)
     emergency = encounter.admission_method in EMERGENCY_METHODS
     first = attended.start + 1200 if attended else encounter.start + 900
     where = attended or encounter
@@ -240,10 +242,10 @@ def _findings(
     if condition.tests:
         results.measure(life, condition.tests, where, first, "admission", acute=acute, reason=reason)
     if whole_days >= 3 and condition.tests:
-        course = DECLINE if encounter.discharge_method == DIED else RECOVERY
+        course = DECLINE if died else RECOVERY
         for share, strength in course:
             when = instant(local_day(encounter.start) + max(1, int((whole_days - 1) * share)), 7 * 60 + 30)
-            fading = Acute(condition, strength, draws)
+            fading = Acute(condition, strength, draws, dying=share if died else 0.0)
             results.measure(life, condition.tests, encounter, when, "ward", acute=fading, reason=reason)
             results.early_warning(life, encounter, when + 1800, "ward", fading)
 
@@ -287,9 +289,36 @@ def sample(life: Life) -> list[tuple[int, Condition, float, bool]]:
             life.pregnancies.append((day - 280, day))  # 40 weeks
         out.append((day, condition, nights, False))
         free_from = day + math.ceil(nights) + 3
+        again = _complication(life, condition, day + math.ceil(nights))
+        if again is not None and again[0] + again[2] + 1 < until:
+            out.append((*again, False))
+            free_from = again[0] + math.ceil(again[2]) + 3
     if last_stay:
         out.append(last_stay)
     return out
+
+
+def _complication(life: Life, condition: Condition, home: int) -> tuple[int, Condition, float] | None:
+    """What a stay leads to after its last day `home`: a stay again, or a contact, which is left for the agenda."""
+    for complication in life.plan.complications.get(condition.key, ()):
+        follows = complication.follows
+        assert follows is not None
+        ratio = 1.0
+        for risk in complication.risk:
+            if risk.of in life.habits or life.onset.get(risk.of, home) < home:
+                ratio *= risk.rate_ratio
+        first, last = follows.days
+        day = home + first + int(life.rng.random() * (last - first))
+        draw = life.rng.random() / ratio
+        if draw >= follows.admitted + follows.emergency + follows.seen or day > life.last:
+            continue
+        if not complication.min_age <= life.age(day) <= complication.max_age:
+            continue
+        if draw < follows.admitted:
+            return day, complication, length(life, complication, life.age(day))
+        kind = "emergency" if draw < follows.admitted + follows.emergency else "episode"
+        life.complications.append((day, kind, complication.key))
+    return None
 
 
 def _last_stay(life: Life) -> tuple[int, Condition, float, bool] | None:

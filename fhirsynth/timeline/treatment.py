@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fhirsynth.days import DAY
+from fhirsynth.days import DAY, date_of
+from fhirsynth.knowledge.dosing import SUPPLY_DAYS, dose_of, lasting
 from fhirsynth.knowledge.expressions import parse
 from fhirsynth.record import schema as rec
 from fhirsynth.timeline.body import Effect
@@ -16,24 +17,42 @@ if TYPE_CHECKING:
 
 CHILD_UNTIL = 12  # years: below it the child dose is written
 STOP_PER_YEAR = 0.035  # long-term medicines stopped for an adverse effect (estimate)
-ISSUE_DAYS = 28
 CHANGED_YEARS = 5.0  # mean time since a long-term prescription was last changed (estimate)
 
 
-def allowed(life: Life, medicine: Medicine, treatment: Treatment, day: int, *, taking: bool = False) -> bool:
-    """Whether this person may be given `medicine` on `day`: age, allergies, what blocks it.
+def allowed(
+    life: Life,
+    medicine: Medicine,
+    treatment: Treatment,
+    day: int,
+    *,
+    taking: Order | None = None,
+    instead: Order | None = None,
+) -> bool:
+    """Whether this person may be given `medicine` on `day`: authorised, age, allergies, what blocks it.
 
-    `taking`: they take it already, so a level that it moves itself (a pulse slowed by it) is no reason against it.
+    `taking`: the order by which they take it already, so neither itself nor a level that it moves (a pulse slowed by
+    it) is a reason against it. `instead`: the order that it is to take the place of.
     """
     if any(name in life.blocked_classes for name in medicine.classes):
         return False
-    if medicine.key in life.unsuitable and not taking:
+    if medicine.key in life.unsuitable and taking is None:
+        return False
+    if medicine.since is not None and date_of(day).year < medicine.since:
         return False
     age = life.age(day)
     if age < CHILD_UNTIL and medicine.child_dose is None:
         return False
-    for term in (*medicine.blocked_by, *treatment.blocked_by):
-        if taking and parse(term).name in treatment.effect:
+    against = life.plan.not_beside[medicine.key]
+    if against:
+        for order in life.orders:
+            # What was told of a later day already counts as well: both would be taken then.
+            if order is taking or order is instead or (order.end is not None and order.end < day):
+                continue
+            if not against.isdisjoint(order.medicine.classes):
+                return False
+    for term in (*life.plan.blocked_by[medicine.key], *treatment.blocked_by):
+        if taking is not None and parse(term).name in treatment.effect:
             continue
         if life.holds(term, day):
             return False
@@ -77,7 +96,17 @@ def prescribe(
     setting: str,
     days: int | None,
 ) -> Order:
-    """Write an order for `medicine` from `start`; its effect on levels begins the same day."""
+    """Write an order for `medicine` from `start`; its effect on levels begins the same day.
+
+    What cannot be taken beside it ends.
+    """
+    displaced = [
+        other
+        for other in life.orders
+        if other.medicine.key in life.plan.displaced[medicine.key]
+        and other.medicine.vtm != medicine.vtm
+        and (other.end is None or other.end >= start)
+    ]
     authored = encounter.start + 300 if encounter else instant(start, 12 * 60)
     role = (encounter.role_id if encounter else None) or life.person.gp_role_id
     order = Order(
@@ -97,7 +126,44 @@ def prescribe(
     if days is None:
         for observable, amount in treatment.effect.items():
             life.body.treat(Effect(observable, amount, start, None))
+    for other in displaced:
+        _give_way(life, other, order, encounter)
     return order
+
+
+def _give_way(life: Life, order: Order, new: Order, encounter: rec.Encounter | None) -> None:
+    """End an order that cannot go on beside a new one, with the next choice in its place where that can."""
+    step = _step_of(life, order)
+    day = max(order.start, new.start)
+    if order.start >= new.start:
+        # Not begun at all: what stands against it is known on the same day, or was before.
+        life.orders.remove(order)
+        for observable in step.effect if step and order.repeat else ():
+            life.body.untreat(observable, order.start, order.start)
+    else:
+        stop(life, order, step if order.repeat else None, day, "No longer suitable")
+    if step is not None and order.repeat:
+        other = _next_choice(life, order, step, day)
+        if other is not None:
+            setting = "discharge" if new.setting == "discharge" else "community"
+            prescribe(life, other, step, order.source, order.reason, day, encounter, setting, None)
+
+
+def _step_of(life: Life, order: Order) -> Treatment | None:
+    """The step of treatment that an order was written for."""
+    steps = life.plan.conditions[order.source].treatment
+    return next((s for s in steps if order.medicine.key in s.medicine), None)
+
+
+def _next_choice(life: Life, order: Order, step: Treatment, day: int) -> Medicine | None:
+    """The first other medicine of a step that may take the place of an order."""
+    for key in step.medicine:
+        other = life.plan.medicines[key]
+        if key == order.medicine.key or covered(life, other, order.source, day):
+            continue
+        if allowed(life, other, step, day, instead=order):
+            return other
+    return None
 
 
 def long_term(
@@ -105,6 +171,7 @@ def long_term(
 ) -> None:
     """Take the treatment steps of `condition` that are due on `day` and not decided yet.
 
+    At a clinic these are the steps that a specialist begins, and elsewhere the others.
     Before the window (`encounter` None) each step is dated from onset; inside it from the visit.
     """
     onset = life.onset.get(condition.key, day)
@@ -114,12 +181,14 @@ def long_term(
             continue
         if encounter and begun not in (None, step.step):
             continue  # one step at a visit
+        if encounter and (step.where == "hospital") != (encounter.kind == "outpatient"):
+            continue
         due = onset + int(step.after_years * YEAR)
         if due > day:
             continue
         start = day if encounter else _started_before(life, due, day)
         ends = None if step.until_years is None else onset + int(step.until_years * YEAR)
-        if ends is not None and ends <= start + ISSUE_DAYS:
+        if ends is not None and ends <= start + SUPPLY_DAYS:
             continue
         age = life.age(start)
         if not step.min_age <= age <= step.max_age:
@@ -202,20 +271,22 @@ def course(
 def review(life: Life, condition: Condition, reason: str, day: int, encounter: rec.Encounter, since: int) -> None:
     """At a review: stop what is not tolerated (and start the next choice), then take steps that are due."""
     years = max(0.0, (day - since) / YEAR)
-    for order in life.orders:
+    for order in list(life.orders):
         if order.source != condition.key or not order.repeat or order.start >= day - 14:
             continue
         if order.end is not None and order.end < day:
             continue
-        step = next((s for s in condition.treatment if order.medicine.key in s.medicine), None)
+        step = _step_of(life, order)
         if step is None:
             continue
-        blocked = not allowed(life, order.medicine, step, day, taking=True)
+        blocked = not allowed(life, order.medicine, step, day, taking=order)
         if not blocked and not life.chance(STOP_PER_YEAR * years):
             continue
-        others = [life.plan.medicines[key] for key in step.medicine if key != order.medicine.key]
-        suitable = (o for o in others if allowed(life, o, step, day) and not covered(life, o, condition.key, day))
-        other = next(suitable, None)
+        other = None
+        if step.where != "hospital":
+            other = _next_choice(life, order, step, day)
+        elif blocked:  # the clinic decides what comes next
+            life.decided.discard((condition.key, condition.treatment.index(step)))
         if other is None and not blocked:
             continue  # what nothing can take the place of is put up with
         life.unsuitable.add(order.medicine.key)
@@ -233,9 +304,8 @@ def reconcile(life: Life, stay: rec.Encounter) -> None:
     for order in life.orders:
         if not order.repeat or not order.start < day or not order.taken_on(day):
             continue
-        steps = life.plan.conditions[order.source].treatment
-        step = next((s for s in steps if order.medicine.key in s.medicine), None)
-        if step is not None and not allowed(life, order.medicine, step, day, taking=True):
+        step = _step_of(life, order)
+        if step is not None and not allowed(life, order.medicine, step, day, taking=order):
             life.unsuitable.add(order.medicine.key)
             stop(life, order, step, day, "No longer suitable")
 
@@ -251,7 +321,8 @@ def close(life: Life) -> None:
         if end is not None and order.repeat and end >= life.index:
             end, why = None, None  # planned to end, and still taken today
         until = end if end is not None else life.index
-        issues = max(1, -(-(until - order.start) // ISSUE_DAYS)) if order.repeat else 1
+        lasts = lasting(dose_of(order.medicine, child=order.child), order.days)
+        issues = max(1, -(-(until - order.start) // lasts))
         life.rows["medication"].append(
             rec.Medication(
                 order.id,

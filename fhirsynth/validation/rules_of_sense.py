@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SNOMED = "http://snomed.info/sct"
 #: Classes of encounter (v3-ActCode) in which somebody lies in hospital.
 _STAYS = ("IMP", "ACUTE", "NONAC", "SS")
+_BIRTH_SEX = "https://fhir.hl7.org.uk/StructureDefinition/Extension-UKCore-BirthSex"
+_SEXES = {"F": "female", "M": "male"}  # v3-AdministrativeGender
 GROWN = 18  # years from which height is one figure
 
 #: When a thing happened, by type of resource. What is written down later (`recordedDate`, `issued`) is apart.
@@ -81,7 +83,8 @@ class Life:
             self.by_type[resource["resourceType"]].append(resource)
         self.patient = self.by_type["Patient"][0]
         self.id = str(self.patient.get("id", ""))
-        self.sex: str | None = self.patient.get("gender")
+        #: At birth, where that is said: the statistics and equations of medicine are of it, not of gender.
+        self.sex: str | None = _birth_sex(self.patient) or self.patient.get("gender")
         #: "" where nobody knows it; rules about age then have nothing to say.
         self.birth: str = self.patient.get("birthDate", "")
         self.death: str | None = self.patient.get("deceasedDateTime")
@@ -107,6 +110,13 @@ class Life:
     def finding(self, rule: str, resource: Json, found: str) -> Finding:
         """A finding about this person."""
         return Finding(rule, found, self.id, name_of(resource))
+
+
+def _birth_sex(patient: Json) -> str | None:
+    for extension in as_list(patient.get("extension")):
+        if extension.get("url") == _BIRTH_SEX:
+            return next((_SEXES[code] for code in codes(extension.get("valueCodeableConcept")) if code in _SEXES), None)
+    return None
 
 
 Rule = Callable[[Life, Known], Iterator[Finding]]

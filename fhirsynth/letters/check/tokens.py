@@ -6,7 +6,7 @@ import re
 from bisect import bisect_right
 from typing import NamedTuple
 
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+(?:[.,]\d+)*")
+_WORD = re.compile(r"\b[Ww]/[Oo]\b|[^\W\d_]+(?:['’][^\W\d_]+)*|\d+(?:[.,]\d+)*")
 #: Between two words of one term there is at most a space, a hyphen, a slash, a comma or an apostrophe.
 _JOINED = re.compile(r"[ \u00a0\-‐–/,'’&+#]*\Z")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\d(\"“])|\n+")
