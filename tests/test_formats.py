@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import tarfile
 from collections import Counter
 from decimal import Decimal
@@ -26,20 +27,25 @@ from test_run import Stopping, contents, interrupt
 from xml_reader import Digits
 
 from fhirsynth import Population, Spec
+from fhirsynth import knowledge as kb
 from fhirsynth.errors import InputError, InterruptedRunError, OutputError
 from fhirsynth.fhir import xml
 from fhirsynth.fhir.xml import to_xml
 from fhirsynth.letters.folder import Letters
 from fhirsynth.letters.making import Manner
-from fhirsynth.record.arrow import ARROW
+from fhirsynth.record.arrow import ARROW, schema_of
 from fhirsynth.record.columns import columns
 from fhirsynth.record.schema import KEYS, PLACES, TABLES
 from fhirsynth.run.job import write_letters, write_population
 from fhirsynth.run.state import Job
 from fhirsynth.tables import files
+from fhirsynth.tables.codes import LISTS
 
 NAMED = Path(__file__).parent.parent / "samples" / "named"
 ALL = "bundle,ndjson,xml,parquet,csv"
+#: Every table that is written, and its Arrow schema.
+EVERY: dict[str, type] = {**TABLES, **{name: item.table for name, item in LISTS.items()}}
+SCHEMAS = {name: schema_of(table) for name, table in EVERY.items()}
 #: A shard and a bit of a second, of young people, whose records are small.
 SPEC = Spec(n=203, seed=11, age=(1, 25), years=1)
 #: A few who have been ill, and have every type of resource.
@@ -144,11 +150,10 @@ def test_manifest_of_a_bulk_export(whole: dict[str, bytes]) -> None:
 # --- the same rows --------------------------------------------------------------------------------
 
 
-def read_csv(data: bytes, name: str) -> pa.Table:
+def read_csv(data: bytes, schema: pa.Schema) -> pa.Table:
     """A CSV of ours with the types that the data dictionary gives: quoted is a text, and nothing is nothing."""
     from pyarrow import csv
 
-    schema = ARROW[name]
     options = csv.ConvertOptions(
         column_types=schema, strings_can_be_null=True, quoted_strings_can_be_null=False, null_values=[""]
     )
@@ -179,19 +184,36 @@ def test_tables_are_the_record(population: str, spec: Spec, request: pytest.Fixt
             assert set(rows_of(parquet)) <= set(expected), name
         else:
             assert rows_of(parquet) == expected, name
-        assert read_csv(made[f"csv/{name}.csv"], name).equals(parquet), name
+        assert read_csv(made[f"csv/{name}.csv"], ARROW[name]).equals(parquet), name
         rows += parquet.num_rows
     manifest = json.loads(made["manifest.json"])
     assert sum(manifest["rows"].values()) == rows
     assert set(manifest["rows"]) == set(TABLES)
 
 
-def test_foreign_keys_lead_to_rows(whole: dict[str, bytes]) -> None:
-    ids = {name: set(pq.read_table(io.BytesIO(whole[f"parquet/{name}.parquet"]))["id"].to_pylist()) for name in TABLES}
-    for name, keys in KEYS.items():
-        table = pq.read_table(io.BytesIO(whole[f"parquet/{name}.parquet"]))
-        for column, target in keys.items():
-            assert {key for key in table[column].to_pylist() if key is not None} <= ids[target], (name, column)
+def named(keys: str | list[str]) -> list[str]:
+    """The columns of a key: Table Schema has the name alone where it is one."""
+    return [keys] if isinstance(keys, str) else keys
+
+
+def test_keys_are_those_that_the_dictionary_declares(whole: dict[str, bytes], ill: dict[str, bytes]) -> None:
+    def found(table: str, keys: str | list[str]) -> list[tuple[Any, ...]]:
+        read = pq.read_table(io.BytesIO(made[f"parquet/{table}.parquet"]), columns=named(keys))
+        return list(zip(*(read[name].to_pylist() for name in named(keys)), strict=True))
+
+    linked = Counter[str]()
+    for made in (whole, ill):
+        for item in json.loads(made["data-dictionary.json"])["resources"]:
+            name, schema = item["name"], item["schema"]
+            primary = found(name, schema["primaryKey"])
+            assert len(set(primary)) == len(primary) and not any(None in key for key in primary), name
+            for key in schema["foreignKeys"]:
+                target = key["reference"]["resource"] or name
+                # None of the columns of a key is filled, or all are.
+                here = {value for value in found(name, key["fields"]) if set(value) != {None}}
+                assert here <= set(found(target, key["reference"]["fields"])), (name, key)
+                linked[target] += len(here)
+    assert not [name for name in LISTS if not linked[name]]
 
 
 def test_values_are_those_that_the_dictionary_names() -> None:
@@ -209,7 +231,7 @@ def test_row_groups_are_of_whole_shards(tmp_path: Path, monkeypatch: pytest.Monk
     rows = Population(ILL).record().arrow("person")
     parts = [rows.slice(0, 2), rows.slice(2, 2), rows.slice(0, 0), rows.slice(0, 3), rows.slice(1, 1)]
     with (tmp_path / "person.parquet").open("wb") as file:
-        files.write_parquet(file, "person", iter(parts))
+        files.write_parquet(file, ARROW["person"], iter(parts))
     found = pq.ParquetFile(tmp_path / "person.parquet")
     assert [found.metadata.row_group(number).num_rows for number in range(found.num_row_groups)] == [7, 1]
     assert found.read().cast(rows.schema).equals(pa.concat_tables(parts))
@@ -240,11 +262,14 @@ TYPES = {
 def test_data_dictionary(whole: dict[str, bytes]) -> None:
     lines = pandas.read_csv(io.BytesIO(whole["data-dictionary.csv"]), keep_default_na=False)
     assert [(row.table, row.column) for row in lines.itertuples()] == [
-        (name, column.name) for name, table in TABLES.items() for column in columns(table)
+        (name, column.name) for name, table in EVERY.items() for column in columns(table)
     ]
     assert all(lines.meaning) and all(lines.type)
     primary = lines[lines.key == "primary"]
-    assert list(primary.table) == list(TABLES) and set(primary.column) == {"id"}
+    assert [(row.table, row.column) for row in primary.itertuples()] == [
+        *((name, "id") for name in TABLES),
+        *((name, column) for name, item in LISTS.items() for column in item.primary),
+    ]
     foreign = lines[lines.key.str.endswith(".id")]
     assert [(row.table, row.column, row.key[:-3]) for row in foreign.itertuples()] == [
         (name, column.name, KEYS[name][column.name])
@@ -253,7 +278,7 @@ def test_data_dictionary(whole: dict[str, bytes]) -> None:
         if column.name in KEYS.get(name, ())
     ]
     for row in lines.itertuples():
-        field = ARROW[row.table].field(row.column)
+        field = SCHEMAS[row.table].field(row.column)
         assert (field.type, field.nullable) == (TYPES[row.type], row.required == "no"), row
     assert {(row.table, row.column): row.unit for row in lines.itertuples() if row.unit} == {
         ("observation", "value"): "that of the observable",
@@ -264,7 +289,7 @@ def test_data_dictionary(whole: dict[str, bytes]) -> None:
     }
 
     package = json.loads(whole["data-dictionary.json"])
-    assert [item["name"] for item in package["resources"]] == list(TABLES)
+    assert [item["name"] for item in package["resources"]] == list(EVERY)
     for item in package["resources"]:
         assert item["path"] in whole
         header = whole[item["path"]].partition(b"\n")[0].decode().split(",")
@@ -278,17 +303,132 @@ def test_data_dictionary(whole: dict[str, bytes]) -> None:
             (row.column, row.type, row.unit, row.required == "yes", list(filter(None, row.values.split(" | "))))
             for row in lines[lines.table == item["name"]].itertuples()
         ]
-        assert item["schema"]["primaryKey"] == "id"
-        keys = {key["fields"]: key["reference"]["resource"] or item["name"] for key in item["schema"]["foreignKeys"]}
-        assert keys == KEYS.get(item["name"], {})
-    units = {item["observable"]: item["unit"] for item in package["observables"]}
-    measured = pq.read_table(io.BytesIO(whole["parquet/observation.parquet"]))["observable"].to_pylist()
-    assert set(measured) <= set(units)
-    assert units["hba1c"] and units["blood-pressure"] == "millimeter of mercury"
-
+        here = lines[lines.table == item["name"]]
+        assert named(item["schema"]["primaryKey"]) == list(here[here.key == "primary"].column)
+        keys = {
+            column: f"{key['reference']['resource'] or item['name']}.{there}"
+            for key in item["schema"]["foreignKeys"]
+            for column, there in zip(named(key["fields"]), named(key["reference"]["fields"]), strict=True)
+        }
+        assert keys == {row.column: row.key for row in here.itertuples() if "." in row.key}
     text = whole["data-dictionary.md"].decode()
-    assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == [*TABLES, "Units of readings"]
+    assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == list(EVERY)
     assert "| smoking | string |  | yes |  | never \\| ex \\| current | whether they smoke |" in text
+    assert "| medicine | string |  | yes | code_medicine.key |  | key of the medicine |" in text
+    assert "CSV files are UTF-8. Excel" in text
+
+
+# --- the code lists -------------------------------------------------------------------------------
+
+
+def test_every_column_of_keys_has_a_code_list() -> None:
+    for name, table in TABLES.items():
+        for column in columns(table):
+            if column.codes:
+                target, _, there = column.codes.partition(".")
+                assert there in LISTS[target].primary, (name, column.name)
+            else:
+                assert not re.match(r"key of|.*code of the NHS Data", column.meaning), (name, column.name)
+
+
+def rows_by_key(made: dict[str, bytes], name: str) -> dict[tuple[str, ...], dict[str, Any]]:
+    """The rows of a code list by their keys."""
+    rows = pq.read_table(io.BytesIO(made[f"parquet/{name}.parquet"])).to_pylist()
+    return {tuple(row[column] for column in LISTS[name].primary): row for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "fields"),
+    [
+        ("code_condition", "conditions", "name snomed icd10"),
+        ("code_medicine", "medicines", "name vmp vtm vtm_name"),
+        ("code_procedure", "procedures", "name snomed opcs4"),
+        ("code_vaccine", "vaccines", "name snomed procedure procedure_name"),
+        ("code_allergy", "allergies", "name snomed category"),
+        ("code_reaction", "reactions", "name snomed"),
+        ("code_observable", "observables", "name unit ucum decimals snomed loinc"),
+        ("code_specimen", "specimens", "name snomed"),
+        ("code_specialty", "specialties", "name code"),
+        ("code_flag", "flags", "name snomed"),
+    ],
+)
+def test_code_lists_hold_what_is_known(name: str, kind: str, fields: str, whole: dict[str, bytes]) -> None:
+    known: dict[str, Any] = getattr(kb.load(), kind)
+    table = pq.read_table(io.BytesIO(whole[f"parquet/{name}.parquet"]))
+    expected = [(key, *(getattr(item, field) for field in fields.split())) for key, item in sorted(known.items())]
+    if name == "code_observable":
+        units = {row["key"]: row["unit"] for row in table.to_pylist()}
+        expected = [(*row[:2], row[2] or units[row[0]], *row[3:]) for row in expected]
+        assert (units["blood-pressure"], units["heart-rate"]) == ("millimeter of mercury", "per minute")
+        assert all(units[key] for key, item in known.items() if item.ucum and item.ucum[0] not in "{1")
+    assert rows_of(table) == expected
+
+
+def test_code_lists_are_the_same_for_all_and_in_both_formats(whole: dict[str, bytes], ill: dict[str, bytes]) -> None:
+    for name in LISTS:
+        parquet = pq.read_table(io.BytesIO(whole[f"parquet/{name}.parquet"]))
+        assert parquet.num_rows and parquet.schema.equals(SCHEMAS[name])
+        assert read_csv(whole[f"csv/{name}.csv"], SCHEMAS[name]).equals(parquet), name
+        for path in (f"parquet/{name}.parquet", f"csv/{name}.csv"):
+            assert whole[path] == ill[path]
+
+
+#: The resource that a row is written as, of tables with keys.
+RESOURCES = {
+    "person": "Patient", "encounter": "Encounter", "condition": "Condition", "observation": "Observation",
+    "specimen": "Specimen", "request": "ServiceRequest", "procedure": "Procedure", "medication": "MedicationRequest",
+    "allergy": "AllergyIntolerance", "immunisation": "Immunization", "family_history": "FamilyMemberHistory",
+    "flag": "Flag",
+}  # fmt: skip
+
+
+def codings(value: Any) -> set[tuple[str, str]]:
+    """System and code of every coding in a resource."""
+    if isinstance(value, list):
+        return set().union(*map(codings, value))
+    if not isinstance(value, dict):
+        return set()
+    own = {(value["system"], value["code"])} if {"system", "code"} <= value.keys() else set()
+    return own.union(*map(codings, value.values()))
+
+
+def test_codes_are_those_of_the_resources(whole: dict[str, bytes], ill: dict[str, bytes]) -> None:
+    """Code systems are told in the meaning of the columns, or beside the code."""
+    package = {item["name"]: item["schema"] for item in json.loads(whole["data-dictionary.json"])["resources"]}
+    systems = {
+        (name, field["name"]): uri.group(1)
+        for name in LISTS
+        for field in package[name]["fields"]
+        if (uri := re.search(r"\((https?://.*)\)", field["description"]))
+    }
+    lists = {name: rows_by_key(whole, name) for name in LISTS}
+    compared = Counter[str]()
+    for made in (whole, ill):
+        for table, kind in RESOURCES.items():
+            lines = (json.loads(line) for line in made.get(f"ndjson/{kind}.ndjson", b"").splitlines())
+            found = {resource["id"]: codings(resource) for resource in lines}
+            for row in pq.read_table(io.BytesIO(made[f"parquet/{table}.parquet"])).to_pylist():
+                for key in package[table]["foreignKeys"]:
+                    name = key["reference"]["resource"]
+                    there = dict(zip(named(key["reference"]["fields"]), named(key["fields"]), strict=True))
+                    if name not in LISTS or row[named(key["fields"])[0]] is None:
+                        continue
+                    listed = lists[name][tuple(row[there[column]] for column in LISTS[name].primary)]
+                    codes = {(uri, listed[column]) for (of, column), uri in systems.items() if of == name}
+                    codes -= {(uri, code) for uri, code in codes if code is None}
+                    if "system" in listed:
+                        codes.add((listed["system"], listed["code"]))
+                    elif name == "code_medicine":  # the substance is not said of a product
+                        codes.remove((systems[name, "vtm"], listed["vtm"]))
+                    elif name == "code_condition" and row.get("category") != "encounter":  # only hospitals have ICD-10
+                        codes.remove((systems[name, "icd10"], listed["icd10"]))
+                    if table == "condition" and row["name"] != listed["name"]:
+                        continue  # at a stage, which has codes of its own
+                    if row.get("observable") == "inspired-oxygen" and row["value"] <= 21:
+                        continue  # room air, which FHIR has another code for
+                    assert codes <= found[row["id"]], (row, codes)
+                    compared[name] += bool(codes)
+    assert {name for name in LISTS if not compared[name]} == {"code_panel", "code_region", "code_specialty"}
 
 
 # --- in one line ----------------------------------------------------------------------------------
@@ -338,7 +478,9 @@ def test_interrupted_and_resumed(whole: dict[str, bytes], tmp_path: Path) -> Non
 def test_full_disk_while_joining(whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tables = {name: data for name, data in whole.items() if name.startswith(("parquet/", "csv/", "data-"))}
     task = Job(SPEC, tmp_path / "out", "csv,parquet")
-    written = 2 * 2 * (len(TABLES) - len(PLACES)) + 4 + len(tables) // 2
+    of_people = len(TABLES) - len(PLACES)
+    at_once = 2 * (len(PLACES) + len(LISTS)) + 3  # and the data dictionary
+    written = 2 * 2 * of_people + 4 + at_once + of_people + 1  # half of those that are joined, each with a note of it
     with monkeypatch.context() as patched:
         full_disk(patched, written)
         with pytest.raises(OutputError, match=r"the disk is full; make room .* --resume"):

@@ -20,12 +20,13 @@ _TYPES = {
 }
 
 
-def _schema(table: type) -> pa.Schema:
+def schema_of(table: type) -> pa.Schema:
+    """The Arrow schema of a table's class."""
     return pa.schema([pa.field(c.name, _TYPES[c.kind], nullable=not c.required) for c in columns(table)])
 
 
 #: The Arrow schema of each table.
-ARROW: dict[str, pa.Schema] = {name: _schema(table) for name, table in TABLES.items()}
+ARROW: dict[str, pa.Schema] = {name: schema_of(table) for name, table in TABLES.items()}
 
 
 def to_arrow(name: str, rows: Sequence[tuple[Any, ...]]) -> pa.Table:
@@ -33,7 +34,11 @@ def to_arrow(name: str, rows: Sequence[tuple[Any, ...]]) -> pa.Table:
 
     Raises `pyarrow.ArrowInvalid` or `pyarrow.ArrowTypeError` where a value has the wrong type.
     """
-    schema = ARROW[name]
+    return as_table(ARROW[name], rows)
+
+
+def as_table(schema: pa.Schema, rows: Sequence[tuple[Any, ...]]) -> pa.Table:
+    """Rows as an Arrow table with this schema. Raises as `to_arrow`."""
     values = zip(*rows, strict=True) if rows else [()] * len(schema)
     arrays = [pa.array(column, field.type) for column, field in zip(values, schema, strict=True)]
     return pa.Table.from_arrays(arrays, schema=schema)

@@ -26,20 +26,22 @@ class Says(NamedTuple):
     """What a column means.
 
     `values`: all that it may hold, with " | " between; `unit`: of a number, in words; `key`: of a foreign key, the
-    table it points into.
+    table it points into; `codes`: of a key or national code, the code list (`fhirsynth.tables.codes`) that says what it
+    stands for, and the column there, as in `code_medicine.key`.
     """
 
     meaning: str
     values: str = ""
     unit: str = ""
     key: str = ""
+    codes: str = ""
 
 
 class Column(NamedTuple):
     """One column of a table.
 
     `required`: never empty; `values`: all that it may hold, nothing where that is open; `refers_to`: the table that a
-    foreign key points into.
+    foreign key points into; `codes`: the column of a code list that says what it stands for.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Column(NamedTuple):
     values: tuple[str, ...]
     unit: str
     refers_to: str
+    codes: str
 
 
 @cache
@@ -70,4 +73,4 @@ def _column(name: str, hint: Any) -> Column:
     said = next((note for note in notes if isinstance(note, Says)), Says(""))
     kind = next((_MARKED[note] for note in notes if isinstance(note, str)), None) or _PLAIN[hint]
     values = tuple(said.values.split(" | ")) if said.values else ()
-    return Column(name, kind, required, said.meaning, values, said.unit, said.key)
+    return Column(name, kind, required, said.meaning, values, said.unit, said.key, said.codes)

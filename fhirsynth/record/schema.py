@@ -1,7 +1,8 @@
 """The linked tables: one class a table, one field a column. Makers write these rows, exporters read them.
 
-Each row is a named tuple. What a column means, what it may hold, in which unit, and into which table it
-points stands beside it (`Says`): `KEYS`, the Arrow schemas and the data dictionary are made of that.
+Each row is a named tuple. What a column means, what it may hold, in which unit, into which table it
+points, and which code list explains it stands beside it (`Says`): `KEYS`, the Arrow schemas and the data
+dictionary are made of that.
 `Day` is days since 1970-01-01 (Arrow date32), `Instant` seconds since 1970-01-01T00:00Z (Arrow
 timestamp[s, UTC]; people see them in Europe/London). Ids are UUID texts. `None` means "not recorded".
 Codes are kept as keys into the knowledge files (`condition.key`, `medicine`, `observable`, …), national
@@ -31,8 +32,8 @@ _Surname = Annotated[str, Says("family name")]
 _Address = Annotated[str, Says("lines of the address, a line end between them; the last is the town")]
 _Postcode = Annotated[str, Says("postcode")]
 _Phone = Annotated[str, Says("telephone number, of the ranges kept for drama")]
-_Specialty = Annotated[str, Says('key of the specialty; "general-practice" for practices')]
-_Region = Annotated[str, Says("key of the English region")]
+_Specialty = Annotated[str, Says('key of the specialty; "general-practice" for practices', codes="code_specialty.key")]
+_Region = Annotated[str, Says("key of the English region", codes="code_region.key")]
 
 
 class Organisation(NamedTuple):
@@ -111,10 +112,19 @@ class Person(NamedTuple):
     previous_surname: Annotated[str | None, Says("family name before marriage")]
     ethnic_category: Annotated[
         str,
-        Says("NHS code of the ethnic category", "A | B | C | D | E | F | G | H | J | K | L | M | N | P | R | S | Z"),
+        Says(
+            "NHS code of the ethnic category",
+            "A | B | C | D | E | F | G | H | J | K | L | M | N | P | R | S | Z",
+            codes="code_ethnic_category.key",
+        ),
     ]
     marital_status: Annotated[
-        str | None, Says("code of UKCore-PersonMaritalStatusCode; empty under 16", "D | M | P | S | W")
+        str | None,
+        Says(
+            "code of UKCore-PersonMaritalStatusCode; empty under 16",
+            "D | M | P | S | W",
+            codes="code_marital_status.key",
+        ),
     ]
     language: Annotated[str, Says("preferred language as a BCP 47 tag")]
     interpreter: Annotated[bool, Says("whether an interpreter is needed")]
@@ -193,19 +203,34 @@ class Encounter(NamedTuple):
     ]
     start: Annotated[Instant, Says("when it began")]
     end: Annotated[Instant, Says("when it ended")]
-    reason: Annotated[str | None, Says("key of the condition, procedure, general reason or vaccine it was about")]
-    reason_kind: Annotated[str | None, Says("of what the reason is a key", "condition | procedure | general | vaccine")]
+    reason: Annotated[
+        str | None,
+        Says("key of the condition, procedure, general reason or vaccine it was about", codes="code_reason.key"),
+    ]
+    reason_kind: Annotated[
+        str | None,
+        Says("of what the reason is a key", "condition | procedure | general | vaccine", codes="code_reason.kind"),
+    ]
     organisation_id: Annotated[str, Says("the practice or trust", key="organisation")]
     location_id: Annotated[str | None, Says("where it was", key="location")]
     role_id: Annotated[str | None, Says("who was responsible", key="practitioner_role")]
     specialty: _Specialty
-    admission_method: Annotated[str | None, Says("of a stay, code of the NHS Data Dictionary, such as 21")]
-    admission_source: Annotated[str | None, Says("of a stay, code of the NHS Data Dictionary")]
+    admission_method: Annotated[
+        str | None, Says("of a stay, code of the NHS Data Dictionary, such as 21", codes="code_admission_method.key")
+    ]
+    admission_source: Annotated[
+        str | None, Says("of a stay, code of the NHS Data Dictionary", codes="code_admission_source.key")
+    ]
     discharge_method: Annotated[
         str | None,
-        Says('of a stay, code of the NHS Data Dictionary; of an emergency attendance "home" or "admitted"'),
+        Says(
+            'of a stay, code of the NHS Data Dictionary; of an emergency attendance "home" or "admitted"',
+            codes="code_discharge_method.key",
+        ),
     ]
-    discharge_destination: Annotated[str | None, Says("of a stay, code of the NHS Data Dictionary")]
+    discharge_destination: Annotated[
+        str | None, Says("of a stay, code of the NHS Data Dictionary", codes="code_discharge_destination.key")
+    ]
     parent_id: Annotated[str | None, Says("the emergency attendance that led to a stay", key="encounter")]
     episode_id: Annotated[str | None, Says("the episode of care that it is part of", key="episode")]
 
@@ -228,7 +253,7 @@ class Condition(NamedTuple):
     id: _Id
     person_id: _PersonId
     encounter_id: Annotated[str | None, Says("the contact at which it was recorded", key="encounter")]
-    key: Annotated[str, Says("key of the condition")]
+    key: Annotated[str, Says("key of the condition", codes="code_condition.key")]
     name: Annotated[str, Says("name of the condition")]
     snomed: Annotated[str, Says("SNOMED CT code")]
     icd10: Annotated[str, Says("ICD-10 code")]
@@ -249,7 +274,7 @@ class Observation(NamedTuple):
     id: _Id
     person_id: _PersonId
     encounter_id: _EncounterId | None
-    observable: Annotated[str, Says("key of what was measured or asked")]
+    observable: Annotated[str, Says("key of what was measured or asked", codes="code_observable.key")]
     time: Annotated[Instant, Says("when it was measured, or its specimen taken")]
     value: Annotated[float | None, Says("the number; of blood-pressure the systolic", unit="that of the observable")]
     value2: Annotated[float | None, Says("of blood-pressure the diastolic", unit="that of the observable")]
@@ -261,7 +286,10 @@ class Observation(NamedTuple):
     purpose: Annotated[
         str | None, Says("on which occasion it was taken", "admission | ward | review | diagnosis | contact")
     ]
-    method: Annotated[str | None, Says("of a score, the points of its parts as key=points with semicolons between")]
+    method: Annotated[
+        str | None,
+        Says("of a score, the points of its parts as observable=points with semicolons between"),
+    ]
 
 
 class Report(NamedTuple):
@@ -270,7 +298,9 @@ class Report(NamedTuple):
     id: _Id
     person_id: _PersonId
     encounter_id: _EncounterId
-    panel: Annotated[str, Says("key of the panel of tests")]
+    panel: Annotated[
+        str, Says("key of the panel of tests, or of a test that is asked for alone", codes="code_panel.key")
+    ]
     specimen_id: Annotated[str, Says("the specimen that was tested", key="specimen")]
     request_id: Annotated[str, Says("the request that asked for it", key="request")]
     collected: Annotated[Instant, Says("when the specimen was taken")]
@@ -284,7 +314,7 @@ class Specimen(NamedTuple):
 
     id: _Id
     person_id: _PersonId
-    specimen: Annotated[str, Says("key of the kind of specimen")]
+    specimen: Annotated[str, Says("key of the kind of specimen", codes="code_specimen.key")]
     collected: Annotated[Instant, Says("when it was taken")]
     received: Annotated[Instant, Says("when the laboratory had it")]
     request_id: Annotated[str, Says("the request that it was taken for", key="request")]
@@ -297,8 +327,10 @@ class Request(NamedTuple):
     id: _Id
     person_id: _PersonId
     encounter_id: _EncounterId
-    kind: Annotated[str, Says("what is asked for", "laboratory | referral")]
-    what: Annotated[str, Says("key of the panel, or of the specialty of a referral")]
+    kind: Annotated[str, Says("what is asked for", "laboratory | referral", codes="code_request.kind")]
+    what: Annotated[
+        str, Says("key of the panel or single test, or of the specialty of a referral", codes="code_request.key")
+    ]
     authored: Annotated[Instant, Says("when it was written")]
     role_id: _RoleId
     reason_id: _ReasonId | None
@@ -312,7 +344,7 @@ class Procedure(NamedTuple):
     id: _Id
     person_id: _PersonId
     encounter_id: _EncounterId
-    procedure: Annotated[str, Says("key of the procedure")]
+    procedure: Annotated[str, Says("key of the procedure", codes="code_procedure.key")]
     start: Annotated[Instant, Says("when it began")]
     end: Annotated[Instant, Says("when it ended")]
     role_id: _RoleId | None
@@ -327,7 +359,7 @@ class Medication(NamedTuple):
     id: _Id
     person_id: _PersonId
     encounter_id: Annotated[str | None, Says("the contact at which it was begun", key="encounter")]
-    medicine: Annotated[str, Says("key of the medicine")]
+    medicine: Annotated[str, Says("key of the medicine", codes="code_medicine.key")]
     start: Annotated[Day, Says("first day")]
     end: Annotated[Day | None, Says("last day; empty while it goes on")]
     authored: Annotated[Instant, Says("when it was written")]
@@ -346,10 +378,10 @@ class Allergy(NamedTuple):
 
     id: _Id
     person_id: _PersonId
-    allergy: Annotated[str | None, Says("key of the allergy; empty: no known allergies")]
+    allergy: Annotated[str | None, Says("key of the allergy; empty: no known allergies", codes="code_allergy.key")]
     recorded: Annotated[Instant, Says("when it was recorded")]
     onset: Annotated[Day | None, Says("day on which it was first seen")]
-    reaction: Annotated[str | None, Says("key of the reaction")]
+    reaction: Annotated[str | None, Says("key of the reaction", codes="code_reaction.key")]
     severity: _Severity | None
     criticality: Annotated[str | None, Says("what a next exposure may do", "low | high")]
     role_id: _RoleId | None
@@ -361,7 +393,7 @@ class Immunisation(NamedTuple):
     id: _Id
     person_id: _PersonId
     encounter_id: _EncounterId | None
-    vaccine: Annotated[str, Says("key of the vaccine")]
+    vaccine: Annotated[str, Says("key of the vaccine", codes="code_vaccine.key")]
     time: Annotated[Instant, Says("when it was given or declined")]
     dose_number: Annotated[int, Says("which dose of its series it is, from 1")]
     lot: Annotated[str, Says("batch number")]
@@ -377,7 +409,7 @@ class FamilyHistory(NamedTuple):
     id: _Id
     person_id: _PersonId
     relationship: Annotated[str, Says("who had it", "mother | father | brother | sister")]
-    condition: Annotated[str, Says("key of the condition")]
+    condition: Annotated[str, Says("key of the condition", codes="code_condition.key")]
     onset_age: Annotated[int | None, Says("how old the relative was", unit="years")]
     died: Annotated[bool, Says("whether the relative died of it")]
     recorded: Annotated[Instant, Says("when it was recorded")]
@@ -406,7 +438,7 @@ class Flag(NamedTuple):
 
     id: _Id
     person_id: _PersonId
-    key: Annotated[str, Says("key of the flag")]
+    key: Annotated[str, Says("key of the flag", codes="code_flag.key")]
     start: Annotated[Day, Says("day on which it was set")]
     end: Annotated[Day | None, Says("day on which it was taken away; empty while it stands")]
     role_id: _RoleId | None

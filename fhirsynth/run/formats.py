@@ -1,7 +1,8 @@
 """What a run writes in each format: a shard's share of it, and what is one file for all shards.
 
 One record, written in several ways: as a transaction bundle a person (JSON, XML), as resources a line (NDJSON, with the
-manifest that a bulk export would return), as a file a table (Parquet, CSV, with a data dictionary).
+manifest that a bulk export would return), as a file a table (Parquet, CSV, with code lists and a
+data dictionary).
 """
 
 from __future__ import annotations
@@ -103,15 +104,17 @@ def join(job: Job, name: str, parts: Sequence[Path]) -> Written:
     """Join the shards' parts of one file: a table, or all resources of one type."""
     form, _, table = name.rpartition(".")
     if form == "parquet":
+        from fhirsynth.record.arrow import ARROW
         from fhirsynth.tables import files
 
         path = f"{output.PARQUET}/{table}.parquet"
-        filling = partial(files.write_parquet, name=table, tables=files.unpacked(parts))
+        filling = partial(files.write_parquet, schema=ARROW[table], tables=files.unpacked(parts))
         return output.fill(job.out, path, filling)
     if form == "csv":
+        from fhirsynth.record.arrow import ARROW
         from fhirsynth.tables import files
 
-        heading = _packed(job, files.csv_heading(table))
+        heading = _packed(job, files.csv_heading(ARROW[table]))
         return output.join(job.out, f"{output.CSV}/{table}.csv{_gz(job)}", parts, heading)
     return output.join(job.out, f"{output.NDJSON}/{name}.ndjson{_gz(job)}", parts)
 
@@ -165,26 +168,24 @@ def _bulk(job: Job, places: Sequence[Json], tally: Tally, context: Context) -> l
 
 
 def _tables(job: Job, places: Mapping[str, Sequence[Any]]) -> list[Written]:
-    """The tables of places and staff, and the data dictionary of all tables."""
-    from fhirsynth.record.arrow import to_arrow
+    """The tables of places and staff, the code lists, and the data dictionary of every table."""
+    from fhirsynth.record.arrow import as_table, schema_of, to_arrow
     from fhirsynth.tables import dictionary, files
+    from fhirsynth.tables.codes import LISTS
 
-    written = []
-    for name, rows in places.items():
-        table = to_arrow(name, rows)
-        if "parquet" in job.formats:
-            path = f"{output.PARQUET}/{name}.parquet"
-            written.append(output.fill(job.out, path, partial(files.write_parquet, name=name, tables=[table])))
-        if "csv" in job.formats:
-            data = _packed(job, files.csv_heading(name) + files.csv_lines(table))
-            written.append(output.write(job.out, f"{output.CSV}/{name}.csv{_gz(job)}", data))
     knowledge = shard.tools(job.spec.index_date).knowledge
+    tables = {name: to_arrow(name, rows) for name, rows in places.items()}
+    tables |= {name: as_table(schema_of(item.table), item.rows(knowledge)) for name, item in LISTS.items()}
+    written = []
+    for name, table in tables.items():
+        if "parquet" in job.formats:
+            filling = partial(files.write_parquet, schema=table.schema, tables=[table])
+            written.append(output.fill(job.out, f"{output.PARQUET}/{name}.parquet", filling))
+        if "csv" in job.formats:
+            data = _packed(job, files.csv_heading(table.schema) + files.csv_lines(table))
+            written.append(output.write(job.out, f"{output.CSV}/{name}.csv{_gz(job)}", data))
     first = f"{output.CSV}/{{}}.csv{_gz(job)}" if "csv" in job.formats else f"{output.PARQUET}/{{}}.parquet"
-    told = (
-        dictionary.as_markdown(knowledge),
-        dictionary.as_csv(),
-        dictionary.as_json({name: first.format(name) for name in TABLES}, knowledge),
-    )
+    told = (dictionary.as_markdown(), dictionary.as_csv(), dictionary.as_json(first.format))
     return written + [output.write(job.out, path, data) for path, data in zip(output.DICTIONARIES, told, strict=True)]
 
 

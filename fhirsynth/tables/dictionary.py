@@ -1,7 +1,8 @@
 """The data dictionary: what each table and column means, its type, its values, its unit, and how tables are linked.
 
-All of it comes from the classes of `fhirsynth.record.schema`, and the units of readings from the knowledge files. As
-JSON it is a data package of Frictionless Data (Table Schema), so that other tools can check and link the tables by it.
+All of it comes from the classes of the tables: those of the record (`fhirsynth.record.schema`) and the code lists
+(`fhirsynth.tables.codes`), to which the keys and national codes in the record are foreign keys. As JSON it is a data
+package of Frictionless Data (Table Schema), so that other tools can check and link the tables by it.
 """
 
 from __future__ import annotations
@@ -9,34 +10,41 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from fhirsynth.knowledge.units import written
 from fhirsynth.record.columns import Column, columns
 from fhirsynth.record.schema import TABLES
-
-if TYPE_CHECKING:
-    from fhirsynth.knowledge import Knowledge
+from fhirsynth.tables.codes import LISTS
 
 Json = dict[str, Any]
 
 _HEADING = ("table", "column", "type", "unit", "required", "key", "values", "meaning")
 _TITLE = "Tables of a synthetic population by fhirsynth"
 _ABOUT = (
-    "Nobody in them is real. Every table has the primary key id; times are in UTC; an empty cell means that nothing is "
-    "recorded, and false is written out."
+    "Nobody in them is real. Every table of the record has the primary key id; times are in UTC; an empty cell means "
+    "that nothing is recorded, and false is written out. What keys and national codes stand for is in the code lists, "
+    "the tables whose names begin with code_."
 )
+_EXCEL = (
+    "CSV files are UTF-8. Excel takes them for another encoding, and codes for numbers, of which it keeps 15 digits: "
+    "open them there with Data > From Text/CSV, File Origin 65001: Unicode (UTF-8), and without detecting data types."
+)
+#: Every table that is written, and the columns of its primary key.
+_TABLES: dict[str, type] = {**TABLES, **{name: item.table for name, item in LISTS.items()}}
+_PRIMARY: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(TABLES, ("id",)),
+    **{name: item.primary for name, item in LISTS.items()},
+}
 
 
-def as_json(paths: Mapping[str, str], knowledge: Knowledge) -> bytes:
-    """The data dictionary as a data package. `paths`: the file of each table, from where the dictionary lies."""
+def as_json(path: Callable[[str], str]) -> bytes:
+    """The data dictionary as a data package. `path`: the file of a table by name, from where the dictionary lies."""
     package = {
         "name": "fhirsynth-record",
         "title": _TITLE,
         "description": _ABOUT,
-        "resources": [_resource(name, path) for name, path in paths.items()],
-        "observables": list(_observables(knowledge)),
+        "resources": [_resource(name, path(name)) for name in _TABLES],
     }
     return (json.dumps(package, indent=2, ensure_ascii=False) + "\n").encode()
 
@@ -46,22 +54,18 @@ def as_csv() -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_HEADING)
-    for name, table in TABLES.items():
+    for name, table in _TABLES.items():
         for column in columns(table):
-            writer.writerow((name, *_cells(column)))
+            writer.writerow((name, *_cells(name, column)))
     return text.getvalue().encode()
 
 
-def as_markdown(knowledge: Knowledge) -> bytes:
-    """The data dictionary to be read: a section a table, and one of what is measured, with units."""
-    lines = [f"# {_TITLE}", "", _ABOUT, ""]
-    for name, table in TABLES.items():
-        lines += [f"## {name}", "", _says(table), ""]
-        lines += _rows(_HEADING[1:], (_cells(column) for column in columns(table)))
-        lines.append("")
-    lines += ["## Units of readings", "", "What `observation.observable` may be, and in which unit its values are.", ""]
-    found = list(_observables(knowledge))
-    lines += _rows(tuple(found[0]), (tuple(map(str, item.values())) for item in found))
+def as_markdown() -> bytes:
+    """The data dictionary to be read: a section a table."""
+    lines = [f"# {_TITLE}", "", _ABOUT, "", _EXCEL]
+    for name, table in _TABLES.items():
+        lines += ["", f"## {name}", "", _says(table), ""]
+        lines += _rows(_HEADING[1:], (_cells(name, column) for column in columns(table)))
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -71,55 +75,58 @@ def _says(table: type) -> str:
 
 
 def _resource(name: str, path: str) -> Json:
-    table = TABLES[name]
-    keys = [
-        # A table that points into itself has no name there, by the specification.
-        {"fields": c.name, "reference": {"resource": "" if c.refers_to == name else c.refers_to, "fields": "id"}}
-        for c in columns(table)
-        if c.refers_to
-    ]
+    primary = _PRIMARY[name]
     return {
         "name": name,
         "path": path,
-        "description": _says(table),
+        "description": _says(_TABLES[name]),
         "schema": {
-            "fields": [_field(column) for column in columns(table)],
-            "primaryKey": "id",
-            "foreignKeys": keys,
+            "fields": [_field(column, unique=primary == (column.name,)) for column in columns(_TABLES[name])],
+            "primaryKey": _one_or_several(primary),
+            "foreignKeys": list(_foreign_keys(name)),
         },
     }
 
 
-def _field(column: Column) -> Json:
+def _foreign_keys(name: str) -> Iterator[Json]:
+    """How the rows of a table are linked to those of others, and to the code lists."""
+    lists: dict[str, dict[str, str]] = {}
+    for column in columns(_TABLES[name]):
+        if column.refers_to:
+            # A table that points into itself has no name there, by the specification.
+            target = "" if column.refers_to == name else column.refers_to
+            yield {"fields": column.name, "reference": {"resource": target, "fields": "id"}}
+        if column.codes:
+            target, _, there = column.codes.partition(".")
+            lists.setdefault(target, {})[column.name] = there
+    for target, linked in lists.items():
+        yield {
+            "fields": _one_or_several(tuple(linked)),
+            "reference": {"resource": target, "fields": _one_or_several(tuple(linked.values()))},
+        }
+
+
+def _one_or_several(names: tuple[str, ...]) -> str | list[str]:
+    return names[0] if len(names) == 1 else list(names)
+
+
+def _field(column: Column, *, unique: bool) -> Json:
     field: Json = {"name": column.name, "type": column.kind, "description": column.meaning}
     if column.unit:
         field["unit"] = column.unit
     limits: Json = {"required": column.required}
-    if column.name == "id":
+    if unique:
         limits["unique"] = True
     if column.values:
         limits["enum"] = list(column.values)
     return field | {"constraints": limits}
 
 
-def _cells(column: Column) -> tuple[str, ...]:
-    """A column as the cells of a line, without its table."""
-    key = "primary" if column.name == "id" else f"{column.refers_to}.id" if column.refers_to else ""
+def _cells(name: str, column: Column) -> tuple[str, ...]:
+    """A column of the table `name` as the cells of a line, without its table."""
+    key = "primary" if column.name in _PRIMARY[name] else f"{column.refers_to}.id" if column.refers_to else column.codes
     required = "yes" if column.required else "no"
     return column.name, column.kind, column.unit, required, key, " | ".join(column.values), column.meaning
-
-
-def _observables(knowledge: Knowledge) -> Iterator[Json]:
-    """What can be measured or asked: its key in the observations, and in which unit its values are."""
-    for key, item in sorted(knowledge.observables.items()):
-        yield {
-            "observable": key,
-            "name": item.name,
-            "unit": item.unit or written(item.ucum),
-            "ucum": item.ucum or "",
-            "decimals": item.decimals,
-            "snomed": item.snomed,
-        }
 
 
 def _rows(heading: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> list[str]:

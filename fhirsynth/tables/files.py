@@ -17,17 +17,15 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from fhirsynth.record.arrow import ARROW
-
 #: Rows of a row group, at least, but for the last.
 ROWS = 1 << 17
 #: Small, and read by everything that reads Parquet today.
 _PACKED = "zstd"
 
 
-def csv_heading(name: str) -> bytes:
+def csv_heading(schema: pa.Schema) -> bytes:
     """The first line of a table's CSV."""
-    return ",".join(ARROW[name].names).encode() + b"\n"
+    return ",".join(schema.names).encode() + b"\n"
 
 
 def csv_lines(table: pa.Table) -> bytes:
@@ -57,9 +55,9 @@ def packed(table: pa.Table) -> bytes:
     return out.getvalue()
 
 
-def write_parquet(file: IO[bytes], name: str, tables: Iterable[pa.Table]) -> None:
-    """Write a table of the record as Parquet from its parts, which are held only up to `ROWS` rows."""
-    with pq.ParquetWriter(file, ARROW[name], compression=_PACKED) as writer:
+def write_parquet(file: IO[bytes], schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
+    """Write a table as Parquet from its parts, which are held only up to `ROWS` rows."""
+    with pq.ParquetWriter(file, schema, compression=_PACKED) as writer:
         for group in _groups(tables):
             writer.write_table(group, row_group_size=len(group))
 
