@@ -35,8 +35,9 @@ def stays() -> tuple[Stay, ...]:
 
 @cache
 def samples() -> tuple[tuple[Brief, str], ...]:
-    """The briefs of their letters in every voice, with what the phrasebook makes of them."""
-    return tuple(made for stay in stays() for voice in VOICES for made in briefs(stay, voice, 1))
+    """The briefs of their letters in every voice, each once, with what the phrasebook makes of them."""
+    made = (made for stay in stays() for voice in VOICES for made in briefs(stay, voice, 1))
+    return tuple({asked.prompt: (asked, text) for asked, text in made}.values())
 
 
 @cache

@@ -28,6 +28,7 @@ from made_models import (
 from fhirsynth.errors import InputError
 from fhirsynth.letters.check import check_letter
 from fhirsynth.letters.lm.brief import NAME, NAMES, PARAGRAPH, section_of
+from fhirsynth.letters.lm.corpus import briefs
 from fhirsynth.letters.lm.decoding import Ask, Sampling, drawn, generate
 from fhirsynth.letters.lm.maker import ModelMaker, abbreviations
 from fhirsynth.letters.lm.rules import Rules, State
@@ -326,17 +327,25 @@ def test_what_is_forbidden_is_not_drawn() -> None:
 
 
 def test_letters_say_what_the_model_says_and_pass_the_check() -> None:
-    maker, counted = ModelMaker(by_heart(phrasebook_answers())), Counter[str]()
+    answers, counted = phrasebook_answers(), Counter[str]()
+    maker = ModelMaker(by_heart(answers))
     letters = maker.letters(stays(), Manner(writer="lm"), counted)
     assert all(letter is not None for letter in letters)
     told = [write(stay, 1) for stay in stays()]
+    alike = 0  # of two stays with one brief the model has learnt the words of one
     for letter, expected in zip(letters, told, strict=True):
         assert letter is not None
-        assert [section.text for section in letter.sections] == [section.text for section in expected.sections]
+        of_another = {
+            asked.section for asked, text in briefs(letter.stay, letter.voice, 1) if answers[asked.prompt] != text
+        }
+        alike += len(of_another)
+        for section, other in zip(letter.sections, expected.sections, strict=True):
+            assert section.text == other.text or section.key in of_another
         assert check_letter(letter.stay, letter.sections) == []
         assert {section.writer for section in letter.sections} == {"lm", "fixed"}
         for section in letter.sections:
             assert all(section.text[span.start : span.end] == span.surface for span in section.spans)
+    assert alike < 5
     assert counted["sections"] == counted["drafts"] == counted["first_draft"] >= 4 * len(stays()) - 5
     assert not counted["rejected"] + counted["fallback"] + counted["letters_fallback"]
     assert any(section.marks for letter in letters if letter for section in letter.sections)
