@@ -22,10 +22,10 @@ import httpx
 from filelock import FileLock
 
 from fhirsynth.errors import InputError
-from fhirsynth.validation.hl7.java import Java, find_java
+from fhirsynth.validation.hl7.building import Project, built
+from fhirsynth.validation.hl7.java import Java, find_java, find_maven
 
-from .building import built
-
+_PROJECT = Project("hapi", "HAPI", Path(__file__).parent, "about 235 MB from Maven Central, a minute or two")
 _PATIENCE = 600  # seconds until it answers, on a machine that is busy
 _EVERYTHING = {"resourceType": "Parameters", "parameter": [{"name": "expungeEverything", "valueBoolean": True}]}
 
@@ -89,7 +89,7 @@ class Hapi:
     def _start(self, for_long: bool) -> None:
         """Return when it answers."""
         java = _java()
-        folder = built(java)
+        folder = _built(java)
         self._door.unlink(missing_ok=True)
         with (self.folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
@@ -130,3 +130,12 @@ def _java() -> Java:
         return find_java()
     except InputError as error:
         raise InputError(f"HAPI needs what the engine hl7 needs: {error}") from None
+
+
+def _built(java: Java) -> Path:
+    """HAPI's classes and jars. Raises InputError where there is no Maven to build it, RuntimeError where that fails."""
+    try:
+        return built(java, _PROJECT)
+    except InputError as error:
+        find_maven()  # to lack it is a reason to skip tests, to fail is none
+        raise RuntimeError(str(error)) from None
