@@ -325,3 +325,10 @@ def test_what_cannot_be_asked(arguments: dict[str, Any], message: str) -> None:
         target(url, **arguments, environment=ENVIRONMENT)
     assert SECRET not in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("listed", [5, "error", {"severity": "error"}, None, [5, "fatal"]])
+def test_outcome_that_is_damaged_names_no_issue(listed: object) -> None:
+    answer = Answer(200, {"resourceType": "OperationOutcome", "issue": listed})
+    assert answer.issues == []
+    assert answer.is_success

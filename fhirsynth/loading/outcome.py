@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from fhirsynth.loading.server import Answer
+from fhirsynth.loading.server import SERIOUS, Answer
 from fhirsynth.loading.target import Target
 from fhirsynth.reading.parsing import printable
 
@@ -89,11 +89,8 @@ def issues(answer: Answer, target: Target) -> tuple[Issue, ...]:
 
     What is secret to the target is blotted out of them: some servers repeat what they were sent.
     """
-    content = answer.content if isinstance(answer.content, dict) else {}
-    listed = content.get("issue") if answer.is_a("OperationOutcome") else None
-    items = [found for found in listed if isinstance(found, dict)] if isinstance(listed, list) else []
-    made = [_issue(found, target) for found in items]
-    errors = [issue for issue in made if issue.severity in ("error", "fatal")]
+    made = [_issue(found, target) for found in answer.issues]
+    errors = [issue for issue in made if issue.severity in SERIOUS]
     if not made and answer.said:
         made = [Issue("error", "", answer.said, "")]
     return tuple((errors or made)[:_MOST_ISSUES])

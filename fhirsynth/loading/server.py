@@ -41,6 +41,8 @@ _PATIENCE = 600.0  # seconds that a server may ask us to wait
 _PASSING = frozenset((408, 409, 425, 429))
 _LASTING = frozenset((501, 505))  # of 5xx: what will not be otherwise the next time
 _FOR_ALL = frozenset((429, 503))  # a Retry-After is about the server, not about the request
+#: Severities of an issue that mean that something was not done.
+SERIOUS = ("error", "fatal")
 #: What an exhausted request may mean about its content, where the server says so in an OperationOutcome.
 _PERHAPS_CONTENT = frozenset((409, 500))
 _MARKUP = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.S | re.I)
@@ -70,13 +72,13 @@ class Answer(NamedTuple):
     @property
     def is_success(self) -> bool:
         """Whether the server did as it was asked. Some say in the content only that they did not."""
-        return 200 <= self.status < 300 and not self._is_error
+        return 200 <= self.status < 300 and not any(issue.get("severity") in SERIOUS for issue in self.issues)
 
     @property
-    def _is_error(self) -> bool:
-        issues = self.content.get("issue") if self.is_a("OperationOutcome") else None
-        severities = [issue.get("severity") for issue in issues or () if isinstance(issue, dict)]
-        return "error" in severities or "fatal" in severities
+    def issues(self) -> list[dict[str, Any]]:
+        """The issues of an OperationOutcome; none where it is something else."""
+        listed = self.content.get("issue") if self.is_a("OperationOutcome") else None
+        return [found for found in listed if isinstance(found, dict)] if isinstance(listed, list) else []
 
     def is_a(self, kind: str) -> bool:
         """Whether the content is a resource of this type."""
