@@ -11,9 +11,10 @@ from fhirsynth.knowledge import load
 from fhirsynth.letters.facts import Fact, Stay, Value
 from fhirsynth.letters.letter import Letter, Section, Span
 from fhirsynth.letters.page import Letterhead
-from fhirsynth.letters.stays import DMD, NHS_NUMBER, SNOMED, Reader
+from fhirsynth.letters.stays import Reader
 from fhirsynth.letters.writing import write
 from fhirsynth.record.record import PLACES
+from fhirsynth.systems import DMD, NHS_NUMBER, SNOMED
 
 HEAD = Letterhead(
     trust="Northbridge NHS Foundation Trust",

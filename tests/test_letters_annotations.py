@@ -17,7 +17,7 @@ from fhirsynth.errors import InputError
 from fhirsynth.letters import annotations
 from fhirsynth.letters.annotations import Note, note, type_of
 from fhirsynth.letters.letter import Span
-from fhirsynth.letters.stays import DMD, SNOMED
+from fhirsynth.systems import DMD, SNOMED
 
 
 def _notes(count: int = 3) -> Iterator[Note]:

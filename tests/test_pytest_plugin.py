@@ -21,8 +21,8 @@ from fhirsynth.errors import OutputError
 from fhirsynth.pytest_plugin import Fhirsynth, People, Person
 from fhirsynth.pytest_plugin.cache import _PACKAGES, _files, _of_folder, _read, fingerprint, key
 from fhirsynth.pytest_plugin.making import make
-from fhirsynth.pytest_plugin.people import NHS_NUMBER
 from fhirsynth.run import state
+from fhirsynth.systems import NHS_NUMBER
 
 pytest_plugins = ["pytester"]
 

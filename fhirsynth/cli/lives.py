@@ -8,10 +8,9 @@ from typing import Any
 
 from fhirsynth import reading
 from fhirsynth.errors import InputError
+from fhirsynth.systems import NHS_NUMBER
 
 Json = dict[str, Any]
-
-NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 
 
 def all_people(path: Path) -> Iterator[list[Json]]:

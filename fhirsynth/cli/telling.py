@@ -13,8 +13,9 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from fhirsynth.cli.lives import NHS_NUMBER, Json, nhs_number
+from fhirsynth.cli.lives import Json, nhs_number
 from fhirsynth.knowledge.units import written
+from fhirsynth.systems import NHS_NUMBER
 
 if TYPE_CHECKING:
     from rich.console import Console

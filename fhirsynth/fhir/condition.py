@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fhirsynth.fhir import civil
 from fhirsynth.fhir.context import Context, Scope
-from fhirsynth.fhir.elements import ICD10, SNOMED, UCUM, Json, coding, concept, escaped, narrative
+from fhirsynth.fhir.elements import Json, coding, concept, escaped, narrative
 from fhirsynth.record import schema as rows
+from fhirsynth.systems import ICD10, SNOMED, UCUM
 
 _CLINICAL = "http://terminology.hl7.org/CodeSystem/condition-clinical"
 _ACTIVE = concept(_CLINICAL, "active", "Active")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from fhirsynth.days import day_of
 from fhirsynth.fhir import civil
 from fhirsynth.fhir.codes import load_codes
-from fhirsynth.fhir.elements import DMD, OPCS4, SNOMED, UK_CORE, Json, coding, concept
+from fhirsynth.fhir.elements import UK_CORE, Json, coding, concept
+from fhirsynth.systems import DMD, OPCS4, SNOMED
 
 if TYPE_CHECKING:
     from fhirsynth.fhir.observation import Form

@@ -21,9 +21,10 @@ import orjson
 from fhirsynth.fhir import document_narrative as text
 from fhirsynth.fhir.context import Context
 from fhirsynth.fhir.document_parts import LANGUAGE, Written, confidentiality, day, forms, identifier, made_id, written
-from fhirsynth.fhir.elements import SNOMED, Json, coding, escaped, extension
+from fhirsynth.fhir.elements import Json, coding, escaped, extension
 from fhirsynth.letters.letter import Letter, Section
 from fhirsynth.letters.plan import Heading, headings
+from fhirsynth.systems import SNOMED
 
 _HEADINGS = "https://fhir.hl7.org.uk/CodeSystem/UKCore-RecordStandardHeadings"
 _NOTHING = "Nothing is recorded under this heading."

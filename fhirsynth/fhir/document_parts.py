@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from fhirsynth.fhir.codes import read_toml
 from fhirsynth.fhir.context import Context
-from fhirsynth.fhir.elements import SNOMED, Json, concept
+from fhirsynth.fhir.elements import Json, concept
 from fhirsynth.letters.letter import Letter
 from fhirsynth.letters.saying import date
+from fhirsynth.systems import SNOMED
 
 URI = "urn:ietf:rfc:3986"
 CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"

@@ -12,12 +12,6 @@ from typing import Any
 Json = dict[str, Any]
 
 UK_CORE = "https://fhir.hl7.org.uk/StructureDefinition/"
-SNOMED = "http://snomed.info/sct"
-LOINC = "http://loinc.org"
-UCUM = "http://unitsofmeasure.org"
-DMD = "https://dmd.nhs.uk"
-ICD10 = "http://hl7.org/fhir/sid/icd-10"
-OPCS4 = "https://fhir.hl7.org.uk/CodeSystem/OPCS-4"
 
 _NARRATIVE_START = '<div xmlns="http://www.w3.org/1999/xhtml">'
 _NARRATIVE_END = "</div>"

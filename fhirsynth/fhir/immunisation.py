@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fhirsynth.fhir import civil
 from fhirsynth.fhir.context import Context, Scope
-from fhirsynth.fhir.elements import SNOMED, Json, concept, escaped, extension, narrative
+from fhirsynth.fhir.elements import Json, concept, escaped, extension, narrative
 from fhirsynth.record import schema as rows
+from fhirsynth.systems import SNOMED
 
 
 def immunization(row: rows.Immunisation, scope: Scope, context: Context) -> Json:

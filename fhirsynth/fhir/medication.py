@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fhirsynth.fhir import civil
 from fhirsynth.fhir.context import Context, Scope
-from fhirsynth.fhir.elements import SNOMED, UCUM, UK_CORE, Json, concept, escaped, extension, narrative
+from fhirsynth.fhir.elements import UK_CORE, Json, concept, escaped, extension, narrative
 from fhirsynth.knowledge.dosing import dose_of, supply
+from fhirsynth.systems import SNOMED, UCUM
 
 if TYPE_CHECKING:
     from fhirsynth.record import schema as rows

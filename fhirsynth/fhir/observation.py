@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fhirsynth.fhir.codes import read_toml
 from fhirsynth.fhir.context import Context, Scope
-from fhirsynth.fhir.elements import LOINC, SNOMED, UCUM, Json, coding, concept, escaped, narrative, number
+from fhirsynth.fhir.elements import Json, coding, concept, escaped, narrative, number
+from fhirsynth.systems import LOINC, SNOMED, UCUM
 
 if TYPE_CHECKING:
     from fhirsynth.knowledge.schema import Observable, Range

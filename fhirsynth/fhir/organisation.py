@@ -5,8 +5,8 @@ from __future__ import annotations
 from fhirsynth.fhir.context import Context
 from fhirsynth.fhir.elements import Json, address, concept, escaped, human_name, narrative, phone
 from fhirsynth.record import schema as rows
+from fhirsynth.systems import ODS
 
-_ODS_ORGANISATION = "https://fhir.nhs.uk/Id/ods-organization-code"
 _ODS_SITE = "https://fhir.nhs.uk/Id/ods-site-code"
 _GMC = "https://fhir.hl7.org.uk/Id/gmc-number"
 _SDS_USER = "https://fhir.nhs.uk/Id/sds-user-id"
@@ -20,7 +20,7 @@ def organisation(row: rows.Organisation, context: Context) -> Json:
         "id": row.id,
         "meta": context.meta["UKCore-Organization"],
         "text": narrative(f"{escaped(row.name)} ({row.ods})"),
-        "identifier": [{"system": _ODS_ORGANISATION, "value": row.ods}],
+        "identifier": [{"system": ODS, "value": row.ods}],
         "active": True,
         "type": [_PROVIDER],
         "name": row.name,

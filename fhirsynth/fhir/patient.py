@@ -20,8 +20,8 @@ from fhirsynth.fhir.elements import (
     phone_of,
 )
 from fhirsynth.record.schema import Contact, Person
+from fhirsynth.systems import NHS_NUMBER
 
-_NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 _BIRTH_SEX = {
     sex: extension(
         "BirthSex",
@@ -127,7 +127,7 @@ def patient(person: Person, contacts: list[Contact], scope: Scope, context: Cont
     }
     if person.nhs_number is not None:
         status = [_number_status(person.number_status)]
-        resource["identifier"] = [{"extension": status, "system": _NHS_NUMBER, "value": person.nhs_number}]
+        resource["identifier"] = [{"extension": status, "system": NHS_NUMBER, "value": person.nhs_number}]
     resource["active"] = person.death is None
     resource["name"] = names
     telecom = _telecom(person)
@@ -172,7 +172,7 @@ def related_person(contact: Contact, scope: Scope, context: Context) -> Json:
         "text": narrative(f"{escaped(name['text'])}, {contact.relationship}"),
     }
     if contact.nhs_number is not None:
-        resource["identifier"] = [{"system": _NHS_NUMBER, "value": contact.nhs_number}]
+        resource["identifier"] = [{"system": NHS_NUMBER, "value": contact.nhs_number}]
     resource |= {
         "active": True,
         "patient": scope.patient,

@@ -18,7 +18,7 @@ import orjson
 
 from fhirsynth.errors import InputError
 from fhirsynth.letters.letter import Letter, Span, as_text
-from fhirsynth.letters.stays import DMD, SNOMED
+from fhirsynth.systems import DMD, SNOMED
 
 Form = Literal["jsonl", "csv", "brat", "spacy"]
 

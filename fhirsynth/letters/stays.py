@@ -22,11 +22,8 @@ from fhirsynth.letters import saying
 from fhirsynth.letters.facts import Fact, Stay, Value
 from fhirsynth.record import Rows
 from fhirsynth.record import schema as rec
+from fhirsynth.systems import DMD, NHS_NUMBER, ODS, SNOMED
 
-SNOMED = "http://snomed.info/sct"
-DMD = "https://dmd.nhs.uk"
-ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
-NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 STAYS = ("inpatient", "day-case")
 #: Sources of admission (NHS Data Dictionary) that are care homes.
 CARE_HOMES = frozenset({"54", "65", "85"})

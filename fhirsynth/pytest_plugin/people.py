@@ -13,11 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
+from fhirsynth.systems import NHS_NUMBER
+
 Json = dict[str, Any]
 
 #: As `fhirsynth.run.output` has them, which is slow to import.
 ORGANISATIONS, PEOPLE, LETTERS = "organisations.json", "people", "letters"
-NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
 #: Elements that say what a resource is about.
 _CODES = ("code", "vaccineCode", "medicationCodeableConcept", "type")
 

@@ -12,8 +12,7 @@ import orjson
 from fhirsynth import __version__
 from fhirsynth.serving import values
 from fhirsynth.serving.index import Index
-
-_NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
+from fhirsynth.systems import NHS_NUMBER
 
 
 def page(index: Index, base: str) -> str:
@@ -35,8 +34,8 @@ def examples(index: Index) -> Sequence[tuple[str, str]]:
     found = [("metadata?_pretty=true", "what the server does")]
     for item in index.of_kind("Patient", 0, 1):
         for system, number in values.tokens({"coding": orjson.loads(item.body).get("identifier")}):
-            if system == _NHS_NUMBER:
-                found.append((f"Patient?identifier={_NHS_NUMBER}|{number}&_pretty=true", "by NHS number"))
+            if system == NHS_NUMBER:
+                found.append((f"Patient?identifier={NHS_NUMBER}|{number}&_pretty=true", "by NHS number"))
         newest = f"Observation?patient={item.id}&_sort=-date&_count=10&_pretty=true"
         found += [(newest, "the newest readings"), (f"Patient/{item.id}/$everything?_pretty=true", "a whole record")]
     return found

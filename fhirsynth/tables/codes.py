@@ -13,10 +13,10 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from fhirsynth.fhir.codes import load_codes
-from fhirsynth.fhir.elements import DMD, ICD10, LOINC, OPCS4, SNOMED
 from fhirsynth.knowledge.units import written
 from fhirsynth.population import REGIONS
 from fhirsynth.record.columns import Says
+from fhirsynth.systems import DMD, ICD10, LOINC, OPCS4, SNOMED
 
 if TYPE_CHECKING:
     from fhirsynth.knowledge import Knowledge

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from fhirsynth.systems import SNOMED
 from fhirsynth.validation.findings import Finding, Json, as_list, name_of
 
 if TYPE_CHECKING:
     from fhirsynth.knowledge import Knowledge
     from fhirsynth.knowledge.schema import Allergy, Condition, Medicine, Vaccine
 
-SNOMED = "http://snomed.info/sct"
 #: Classes of encounter (v3-ActCode) in which somebody lies in hospital.
 _STAYS = ("IMP", "ACUTE", "NONAC", "SS")
 _BIRTH_SEX = "https://fhir.hl7.org.uk/StructureDefinition/Extension-UKCore-BirthSex"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fhirsynth import shipped
+from fhirsynth.systems import DMD, ICD10, OPCS4, SNOMED
 from fhirsynth.validation.beyond import known_codes, sctid
 from fhirsynth.validation.findings import Issue
 
@@ -112,12 +113,12 @@ def _unknown(code: str) -> list[Issue]:
 
 
 _JUDGES: dict[str, Judge] = {
-    known_codes.SNOMED: snomed,
-    known_codes.DMD: dmd,
-    f"{known_codes.DMD}/": dmd,
-    "http://hl7.org/fhir/sid/icd-10": icd10,
+    SNOMED: snomed,
+    DMD: dmd,
+    f"{DMD}/": dmd,
+    ICD10: icd10,
     "http://hl7.org/fhir/sid/icd-10-uk": icd10,
-    "https://fhir.hl7.org.uk/CodeSystem/OPCS-4": opcs4,
+    OPCS4: opcs4,
     "https://fhir.hl7.org.uk/Id/opcs-4": opcs4,
     "https://fhir.nhs.uk/Id/opcs-4": opcs4,
 }

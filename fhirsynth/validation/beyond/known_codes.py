@@ -15,9 +15,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from fhirsynth import shipped
+from fhirsynth.systems import DMD, SNOMED
 from fhirsynth.validation.beyond import sctid
 
-SNOMED, DMD = "http://snomed.info/sct", "https://dmd.nhs.uk"
 _SECTION = re.compile(rf'^\[codes\."(?:{re.escape(SNOMED)}|{re.escape(DMD)})"\]\n', re.MULTILINE)
 
 

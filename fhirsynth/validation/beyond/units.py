@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from fhirsynth.systems import UCUM
 from fhirsynth.validation.findings import Issue
 
 if TYPE_CHECKING:
     from lark import Lark
 
-UCUM = "http://unitsofmeasure.org"
 _MOST, _LONGEST = 20_000, 200
 _judged: dict[str, list[Issue] | None] = {}
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
+from fhirsynth.systems import SNOMED
 from fhirsynth.validation.compiling.packages import canonical
 
 Json = dict[str, Any]
@@ -18,7 +19,6 @@ Json = dict[str, Any]
 ANY = "*"
 #: A value set that lists more codes than this is left open, unless an element must have one of them.
 MOST_CODES = 3000
-SNOMED = "http://snomed.info/sct"
 
 _LONGEST_WHY = 240
 _MOST_NAMED = 12

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fhirsynth.systems import LOINC, SNOMED, UCUM
 from fhirsynth.validation.fhirpath import boolean, functions
 from fhirsynth.validation.fhirpath.code import Code, of_constant, of_items, of_test, of_truth, of_value
 from fhirsynth.validation.fhirpath.errors import Undecided, Unsupported
@@ -18,7 +19,7 @@ from fhirsynth.validation.fhirpath.operators import (
     equal_items,
     equivalent_items,
 )
-from fhirsynth.validation.fhirpath.quantities import UCUM, Quantity
+from fhirsynth.validation.fhirpath.quantities import Quantity
 from fhirsynth.validation.fhirpath.syntax import (
     Binary,
     Call,
@@ -36,8 +37,8 @@ from fhirsynth.validation.fhirpath.types import KNOWN, derives
 
 _URLS = {
     "ucum": UCUM,
-    "sct": "http://snomed.info/sct",
-    "loinc": "http://loinc.org",
+    "sct": SNOMED,
+    "loinc": LOINC,
 }
 #: Constants that begin with these and end with the name of a definition of HL7's.
 _FOLDERS = {

@@ -6,9 +6,9 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from fhirsynth.systems import UCUM
 from fhirsynth.validation.fhirpath.errors import Undecided
 
-UCUM = "http://unitsofmeasure.org"
 #: The words for time that may follow a number in FHIRPath, and their UCUM units.
 CALENDAR = {
     word + plural: unit

@@ -1,0 +1,10 @@
+"""The URIs of the systems that codes and identifiers belong to, as FHIR and UK Core name them."""
+
+SNOMED = "http://snomed.info/sct"
+DMD = "https://dmd.nhs.uk"
+LOINC = "http://loinc.org"
+UCUM = "http://unitsofmeasure.org"
+ICD10 = "http://hl7.org/fhir/sid/icd-10"
+OPCS4 = "https://fhir.hl7.org.uk/CodeSystem/OPCS-4"
+NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
+ODS = "https://fhir.nhs.uk/Id/ods-organization-code"
