@@ -472,6 +472,16 @@ def test_no_tokenizer(foreign: Path, tmp_path: Path) -> None:
     assert f"{copied} holds no tokenizer that can be read" in refused(copied)
 
 
+def test_a_model_that_cannot_take_words_back(foreign: Path, tmp_path: Path) -> None:
+    torch_model(foreign)
+    from transformers import MambaConfig, MambaForCausalLM
+
+    copied = Path(shutil.copytree(foreign, tmp_path / "copied"))
+    size = len(torch_model(foreign).codec)
+    MambaForCausalLM(MambaConfig(vocab_size=size, hidden_size=32, num_hidden_layers=2)).save_pretrained(copied)
+    assert "a model of the kind mamba cannot take words back" in refused(copied)
+
+
 def test_tokens_of_another_model(foreign: Path, tmp_path: Path) -> None:
     narrow = write_model(tmp_path / "narrow", vocabulary_size=320)
     assert "they are of two models" in refused(narrow)

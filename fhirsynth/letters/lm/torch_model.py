@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from fhirsynth.letters.lm.onnx_model import own_vocabulary
 from fhirsynth.letters.lm.rules import Ints
 from fhirsynth.letters.lm.tokens import Tokens, card
 from fhirsynth.letters.lm.vocabulary import Vocabulary, foreign_surfaces
+
+if TYPE_CHECKING:
+    from fhirsynth.letters.lm.torch_cache import Columns, Memory
 
 DEVICES = ("cpu", "cuda")
 #: What a foreign model reads: a line that says what is wanted, the brief, and where the answer begins.
@@ -76,10 +79,12 @@ class TorchModel:
     def __init__(self, name: str, device: str = "cpu") -> None:
         """Load a folder, or a name on the hub.
 
-        Raises InputError where the extra, the model, its tokenizer or the device is missing, or a file is damaged.
+        Raises InputError where the extra, the model, its tokenizer or the device is missing, a file is damaged, or the
+        model cannot take words back.
         """
         self.codec, self._model = pretrained(name, device)
         self._model.eval()
+        _Batch(self, np.ones(1, dtype=np.int64))
         self._device = device
         config = self._model.config
         self.context = int(
@@ -119,11 +124,11 @@ class TorchModel:
         for row, prompt in enumerate(prompts):
             ids[row, longest - len(prompt) :] = prompt
             mask[row, longest - len(prompt) :] = 1
-        batch = _Batch(self, mask)
+        batch = _Batch(self, mask.sum(axis=1))
         return batch, batch.read(ids, (mask.cumsum(axis=1) - 1).clip(0))
 
-    def run(self, ids: Ints, mask: Ints, places: Ints, past: Any) -> tuple[Floats, Any]:
-        """One pass: the logits behind the last token of each row, and the grown cache."""
+    def run(self, ids: Ints, mask: Ints, places: Ints, past: Any) -> Floats:
+        """One pass: the logits behind the last token of each row; `past` takes in what was read."""
         import torch
 
         given = {"position_ids": self.tensor(places)} if self._placed else {}
@@ -137,7 +142,7 @@ class TorchModel:
                 **self._last_only,
             )
         logits: Floats = found.logits[:, -1].float().cpu().numpy()
-        return logits, found.past_key_values
+        return logits
 
     def tensor(self, numbers: Ints) -> Any:
         """Whole numbers on the model's device."""
@@ -145,37 +150,39 @@ class TorchModel:
 
         return torch.from_numpy(numbers).to(self._device)
 
+    def memory(self, columns: Columns) -> Memory:
+        """What it remembers of a batch: nothing yet. Raises InputError where it cannot take words back."""
+        from fhirsynth.letters.lm.torch_cache import Memory
+
+        return Memory(self._model.config, columns)
+
 
 class _Batch:
-    """Answers under way: the cache of transformers, and which of its places each row sees: not the padding at its left,
-    nor what it has forgotten."""
+    """Answers under way, in the columns of a cache."""
 
-    def __init__(self, model: TorchModel, mask: Ints) -> None:
-        self._model, self._mask = model, mask
-        self._lengths = mask.sum(axis=1)
-        self._past: Any = None
+    def __init__(self, model: TorchModel, lengths: Ints) -> None:
+        from fhirsynth.letters.lm.torch_cache import Columns
+
+        self._model, self._columns = model, Columns(lengths)
+        self._past = model.memory(self._columns)
 
     def read(self, ids: Ints, places: Ints) -> Floats:
         """Take tokens [rows, length] at their places."""
-        logits, self._past = self._model.run(ids, self._mask, places, self._past)
-        return logits
+        return self._model.run(ids, self._columns.mask, places, self._past)
 
     def step(self, tokens: Ints) -> Floats:
         """Take the next token of each row."""
-        self._mask = np.concatenate([self._mask, np.ones((len(tokens), 1), dtype=np.int64)], axis=1)
-        places = self._lengths[:, None].copy()
-        self._lengths += 1
-        return self.read(np.ascontiguousarray(tokens, dtype=np.int64)[:, None], places)
+        self._columns.step()
+        return self.read(np.ascontiguousarray(tokens, dtype=np.int64)[:, None], self._columns.lengths[:, None] - 1)
 
     def forget(self, counts: Ints) -> None:
         """Forget the last tokens of each row."""
-        self._lengths -= counts
-        self._mask *= self._mask.cumsum(axis=1) <= self._lengths[:, None]
+        self._columns.forget(counts)
 
     def keep(self, rows: Ints) -> None:
         """Go on with these rows."""
-        self._mask, self._lengths = self._mask[rows], self._lengths[rows]
-        self._past.batch_select_indices(self._model.tensor(rows))
+        self._past.keep(rows)
+        self._columns.keep(rows)
 
 
 # ---- loading
