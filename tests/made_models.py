@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,10 @@ from made_letters import written
 from fhirsynth.letters.facts import Stay
 from fhirsynth.letters.lm.brief import Brief
 from fhirsynth.letters.lm.corpus import briefs
-from fhirsynth.letters.lm.decoding import Floats
+from fhirsynth.letters.lm.decoding import ROWS, Ask, Causal, Floats, Sampling, answered
 from fhirsynth.letters.lm.maker import APART
 from fhirsynth.letters.lm.onnx_model import own_vocabulary
-from fhirsynth.letters.lm.rules import Ints
+from fhirsynth.letters.lm.rules import Ints, Rules
 from fhirsynth.letters.lm.tokens import Tokens, learn
 from fhirsynth.letters.lm.vocabulary import Vocabulary
 from fhirsynth.letters.phrases import VOICES
@@ -83,24 +85,26 @@ class Told:
             return self._tokens.text(tokens)
         return "".join(self.vocabulary.surfaces[token] for token in tokens)
 
-    def begin(self, prompts: Sequence[Sequence[int]], room: int) -> tuple[_Rows, Floats]:
-        rows = _Rows(self, [tuple(prompt) for prompt in prompts])
-        return rows, rows.logits()
+    def begin(self, rows: int) -> _Rows:
+        return _Rows(self, rows)
 
     def logits(self, rows: Sequence[tuple[int, ...]]) -> Floats:
         return np.stack([self._logits(row) for row in rows])
 
 
 class _Rows:
-    def __init__(self, model: Told, rows: list[tuple[int, ...]]) -> None:
-        self._model, self._rows = model, rows
+    def __init__(self, model: Told, most: int) -> None:
+        self._model, self._most, self._rows = model, most, list[tuple[int, ...]]()
 
-    def logits(self) -> Floats:
-        return self._model.logits(self._rows)
+    def add(self, prompts: Sequence[Sequence[int]]) -> Floats:
+        new = [tuple(prompt) for prompt in prompts]
+        self._rows += new
+        assert 0 < len(self._rows) <= self._most
+        return self._model.logits(new)
 
     def step(self, tokens: Ints) -> Floats:
         self._rows = [(*row, token) for row, token in zip(self._rows, tokens.tolist(), strict=True)]
-        return self.logits()
+        return self._model.logits(self._rows)
 
     def forget(self, counts: Ints) -> None:
         self._rows = [row[: len(row) - count] for row, count in zip(self._rows, counts.tolist(), strict=True)]
@@ -108,6 +112,23 @@ class _Rows:
     def keep(self, rows: Ints) -> None:
         assert (rows >= np.arange(len(rows))).all()
         self._rows = [self._rows[row] for row in rows.tolist()]
+
+
+def ruled(of: Vocabulary, places: Collection[str], figures: bool = False) -> Rules:
+    """The rules of one answer that says these placeholders."""
+    rules = Rules(of)
+    rules.add([frozenset(places)], [figures])
+    return rules
+
+
+def generate(
+    model: Causal, asks: Sequence[Ask], sampling: Sampling | None = None, rows: int = ROWS
+) -> list[str | None]:
+    """The answers to what is asked for, in order."""
+    wanted = [replace(ask, sampling=sampling or ask.sampling) for ask in asks]
+    found = dict(answered(model, deque(wanted), rows))
+    assert found.keys() == set(wanted)
+    return [found[ask] for ask in wanted]
 
 
 def at_random(of: Vocabulary, tokens: Tokens | None = None, eager: float = 6.0) -> Told:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,8 +17,10 @@ from made_models import (
     at_random,
     by_heart,
     either,
+    generate,
     own_tokens,
     phrasebook_answers,
+    ruled,
     samples,
     spelling_vocabulary,
     stays,
@@ -29,9 +31,9 @@ from fhirsynth.errors import InputError
 from fhirsynth.letters.check import check_letter
 from fhirsynth.letters.lm.brief import NAME, NAMES, PARAGRAPH, section_of
 from fhirsynth.letters.lm.corpus import briefs
-from fhirsynth.letters.lm.decoding import Ask, Sampling, drawn, generate
+from fhirsynth.letters.lm.decoding import Ask, Sampling, answered, drawn
 from fhirsynth.letters.lm.maker import ModelMaker, abbreviations
-from fhirsynth.letters.lm.rules import Rules, State
+from fhirsynth.letters.lm.rules import State
 from fhirsynth.letters.lm.vocabulary import Vocabulary
 from fhirsynth.letters.making import Manner, make
 from fhirsynth.letters.phrases import GRAMMAR
@@ -117,7 +119,7 @@ def test_most_answers_of_an_eager_model_come_to_an_end(of: object) -> None:
 def test_everything_the_phrasebook_says_is_allowed() -> None:
     tokens, of = own_tokens(), vocabulary()
     for asked, text in samples():
-        rules = Rules(of, [frozenset(asked.places)], [asked.section == "information"])
+        rules = ruled(of, asked.places, asked.section == "information")
         for token in tokens.answer(text):
             assert not rules.forbidden[0, token], (text, of.surfaces[token])
             if token != of.end:
@@ -137,7 +139,7 @@ def test_figures_stand_in_the_words_of_one_section_only_but_for_news2() -> None:
 
 def test_the_name_may_be_said_a_few_times_only() -> None:
     number = vocabulary().whole(NAME)[0]
-    rules = Rules(vocabulary(), [frozenset()], [False])
+    rules = ruled(vocabulary(), ())
     for _ in range(NAMES):
         assert not rules.forbidden[0, number]
         rules.after(np.array([number]))
@@ -146,7 +148,7 @@ def test_the_name_may_be_said_a_few_times_only() -> None:
 
 def test_a_spelt_placeholder_is_finished_with_its_own_letters() -> None:
     of = spelling_vocabulary()
-    rules = Rules(of, [frozenset({"{started1.dose}", "{started1}"})], [False])
+    rules = ruled(of, {"{started1.dose}", "{started1}"})
     said = ""
     for token in (" {", "s", "t", "a", "r", "t", "e", "d", "1"):
         rules.after(np.array([of.surfaces.index(token)]))
@@ -189,6 +191,26 @@ def test_answers_come_back_in_the_order_they_were_asked_for() -> None:
     numbers = list(range(0, len(samples()), 5))
     random.Random(3).shuffle(numbers)
     assert generate(model, asks(model, numbers), rows=7) == [samples()[number][1] for number in numbers]
+
+
+def test_what_is_asked_for_while_answers_come_is_answered_too() -> None:
+    model = by_heart({asked.prompt: text for asked, text in samples()})
+    first, again, last = asks(model, [0, 1, 2])
+    waiting, found = deque([first]), []
+    for ask, answer in answered(model, waiting, rows=2):
+        found.append((ask, answer))
+        waiting += {first: [again], again: [last]}.get(ask, [])
+    assert found == [(ask, samples()[number][1]) for number, ask in enumerate((first, again, last))]
+
+
+def test_a_row_that_is_free_is_taken_by_what_waits() -> None:
+    """No more steps than the answers need on so many rows."""
+    model = by_heart({asked.prompt: text for asked, text in samples()})
+    numbers = list(range(0, len(samples()), 3))
+    lengths = recorded(model)
+    generate(model, asks(model, numbers), rows=8)
+    needed = sum(len(own_tokens().answer(samples()[number][1])) for number in numbers)
+    assert len(lengths) < needed / 8 + 400
 
 
 def test_an_answer_that_is_too_long_is_none() -> None:
@@ -265,7 +287,7 @@ def recorded(model: Told) -> list[int]:
 def test_rules_go_back() -> None:
     of, tokens = vocabulary(), own_tokens()
     asked, text = samples()[0]
-    rules = Rules(of, [frozenset(asked.places)], [False])
+    rules = ruled(of, asked.places)
     begun = rules.forbidden.copy()
     seen = []
     for token in tokens.answer(text)[:-1]:
@@ -296,7 +318,8 @@ def frequencies(logits: list[float], sampling: Sampling, times: int = 4000) -> n
     """How often each token is drawn."""
     rows = np.tile(np.array(logits, dtype=np.float32), (times, 1))
     draws = (np.arange(times) + 0.5) / times
-    tokens, _ = drawn(rows, np.zeros_like(rows, dtype=bool), draws, sampling)
+    bold = (np.full(times, bold) for bold in sampling[:2])
+    tokens, _ = drawn(rows, np.zeros_like(rows, dtype=bool), draws, *bold)
     return np.bincount(tokens, minlength=len(logits)) / times
 
 
@@ -319,8 +342,17 @@ def test_what_is_forbidden_is_not_drawn() -> None:
     logits = np.zeros((2, 100), dtype=np.float32)
     forbidden = np.ones((2, 100), dtype=bool)
     forbidden[0, 42] = False
-    for sampling in (Sampling(), Sampling(0.0)):
-        assert drawn(logits.copy(), forbidden, np.array([0.99, 0.99]), sampling)[0].tolist() == [42, -1]
+    for temperature in (0.8, 0.0):
+        bold = np.full(2, temperature), np.full(2, 0.95)
+        assert drawn(logits.copy(), forbidden, np.array([0.99, 0.99]), *bold)[0].tolist() == [42, -1]
+
+
+def test_each_row_is_drawn_as_boldly_as_it_is_asked_for() -> None:
+    """The likeliest of one, any of another's two, one of a third's four."""
+    logits = np.tile(np.log([0.1, 0.4, 0.2, 0.3]), (3, 1)).astype(np.float32)
+    bold = np.array([0.0, 1.0, 1.0]), np.array([1.0, 0.65, 1.0])
+    found = [drawn(logits.copy(), np.zeros((3, 4), dtype=bool), np.full(3, at), *bold)[0] for at in (0.0, 0.5, 0.95)]
+    assert [set(row) for row in np.array(found).T.tolist()] == [{1}, {1, 3}, {1, 3, 0}]
 
 
 # ---- letters

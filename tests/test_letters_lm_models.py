@@ -14,11 +14,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_models import LAYERS, WIDTH, own_tokens, random_weights, reference_logits, samples, stays, write_model
+from made_models import (
+    LAYERS,
+    WIDTH,
+    generate,
+    own_tokens,
+    random_weights,
+    reference_logits,
+    samples,
+    stays,
+    write_model,
+)
 
 from fhirsynth.errors import InputError, OutputError
 from fhirsynth.letters.lm import maker
-from fhirsynth.letters.lm.decoding import Ask, Causal, Sampling, generate
+from fhirsynth.letters.lm.decoding import Ask, Causal, Sampling
 from fhirsynth.letters.lm.exporting import BLOCK, export, quantised, shape, weights
 from fhirsynth.letters.lm.maker import DRAFTS, ModelMaker, shipped
 from fhirsynth.letters.lm.onnx_model import MODEL, WEIGHTS, OnnxModel
@@ -64,7 +74,8 @@ def sequences(lengths: Sequence[int] = LENGTHS, seed: int = 1) -> list[list[int]
 
 def logits_along(model: Causal, told: Sequence[list[int]], leaving: bool = False) -> list[np.ndarray]:
     """The logits behind each prompt and each further token. `leaving`: rows leave the batch on the way."""
-    batch, logits = model.begin([tokens[:-FURTHER] for tokens in told], FURTHER)
+    batch = model.begin(len(told))
+    logits = batch.add([tokens[:-FURTHER] for tokens in told])
     found: list[list[np.ndarray]] = [[] for _ in told]
     alive = np.arange(len(told))
     for step in range(FURTHER):
@@ -143,13 +154,43 @@ def test_what_is_packed_computes_what_was_exported(
 
 
 @pytest.mark.parametrize("engine", ["onnx", "torch"])
+def test_rows_that_come_later_compute_the_same(folder: Path, exported: dict[int, Path], engine: str) -> None:
+    """Rows leave at all times, and others take their places."""
+    model = OnnxModel(exported[32]) if engine == "onnx" else torch_model(folder)
+    told = sequences()
+    expected = logits_along(model, told)
+    batch, waiting = model.begin(4), list(range(len(told)))
+    alive: list[int] = []
+    done = np.zeros(len(told), dtype=int)
+    while waiting or alive:
+        new, waiting = waiting[: 4 - len(alive)], waiting[4 - len(alive) :]
+        logits = batch.add([told[row][:-FURTHER] for row in new]) if new else np.empty((0, 0))
+        for row, found in zip(new, logits, strict=True):
+            assert np.abs(found - expected[row][0]).max() <= (0 if engine == "onnx" else 1e-4 * np.abs(found).max())
+        alive += new
+        # each has a length of its own, so that they leave one by one
+        kept = np.array([place for place, row in enumerate(alive) if done[row] < FURTHER - 1 - row % 5], dtype=np.int64)
+        if len(kept) < len(alive):
+            batch.keep(kept)
+            alive = [alive[place] for place in kept.tolist()]
+            continue
+        logits = batch.step(np.array([told[row][len(told[row]) - FURTHER + done[row]] for row in alive]))
+        for row, found in zip(alive, logits, strict=True):
+            done[row] += 1
+            wrong = np.abs(found - expected[row][done[row]]).max()
+            assert wrong <= (0 if engine == "onnx" else 1e-4 * np.abs(found).max())
+    assert done.tolist() == [FURTHER - 1 - row % 5 for row in range(len(told))]
+
+
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
 def test_what_is_forgotten_leaves_no_trace(folder: Path, exported: dict[int, Path], engine: str) -> None:
     """Some rows go astray for a while, each as long as it likes, and come back."""
     model = OnnxModel(exported[32]) if engine == "onnx" else torch_model(folder)
     told = sequences()
     expected = logits_along(model, told)
     astray, rng = np.array([0, 3, 1, 0, 2, 5, 4, 0, 1, 2, 3]), np.random.default_rng(1)
-    batch, _ = model.begin([tokens[:-FURTHER] for tokens in told], 3 * FURTHER)
+    batch = model.begin(len(told))
+    batch.add([tokens[:-FURTHER] for tokens in told])
     for step in range(FURTHER - 1):
         logits = batch.step(np.array([tokens[len(tokens) - FURTHER + step] for tokens in told]))
         for row, whole in zip(logits, expected, strict=True):
@@ -185,8 +226,8 @@ def recorded(model: Any, steps: list[list[int]]) -> None:
     """Let a model note the tokens that it is given."""
     begin = model.begin
 
-    def noting(prompts: Any, room: int) -> Any:
-        batch, logits = begin(prompts, room)
+    def noting(rows: int) -> Any:
+        batch = begin(rows)
         step = batch.step
 
         def noted(tokens: Any) -> Any:
@@ -194,7 +235,7 @@ def recorded(model: Any, steps: list[list[int]]) -> None:
             return step(tokens)
 
         batch.step = noted
-        return batch, logits
+        return batch
 
     model.begin = noting
 
@@ -635,8 +676,8 @@ def read_along(model: OnnxModel) -> list[np.ndarray]:
     for asked, text in samples()[::12]:
         tokens = [*model.tokens.prompt(asked.prompt), *model.tokens.answer(text)]
         if len(tokens) <= model.context:
-            batch, logits = model.begin([tokens[:-FURTHER]], FURTHER)
-            rows = [logits[0]]
+            batch = model.begin(1)
+            rows = [batch.add([tokens[:-FURTHER]])[0]]
             rows += [batch.step(np.array([token]))[0] for token in tokens[-FURTHER:-1]]
             found.append(np.stack(rows))
     return found

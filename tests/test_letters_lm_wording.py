@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_models import by_heart, either, samples
+from made_models import by_heart, either, generate, samples
 
 from fhirsynth.errors import InputError
 from fhirsynth.letters.lm.brief import PARAGRAPH, SENTENCE
 from fhirsynth.letters.lm.corpus import Sample
-from fhirsynth.letters.lm.decoding import Ask, Sampling, generate
+from fhirsynth.letters.lm.decoding import Ask, Sampling
 from fhirsynth.letters.lm.wording import FILE, Wording, topics_of
 
 KNEE, HIP = "<cond:osteoarthritis-knee>", "<cond:osteoarthritis-hip>"

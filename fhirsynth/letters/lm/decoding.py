@@ -4,14 +4,16 @@ A model that has lost its way begins a sentence about what the brief does not ha
 unsaid. What the rules would make of that is sound, and nonsense. So where what the model wants most is forbidden, or a
 sentence has come out wrong, it goes back to where it was in doubt, or to the end of a sentence, and goes on otherwise.
 
-Each answer has random numbers of its own, and leaves its batch when it is finished: what is written does not depend on
-what is written beside it (as far as the model's own arithmetic does not: that of `onnx_model` does not at all).
+Each answer has random numbers of its own; it leaves the batch when it is finished, and what waits takes its place. What
+is written does not depend on what is written beside it (as far as the model's own arithmetic does not: that of
+`onnx_model` does not at all).
 """
 
 from __future__ import annotations
 
 import math
 import random
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -39,6 +41,10 @@ _AGAIN = 2
 
 class Batch(Protocol):
     """Answers under way, with what the model remembers of each."""
+
+    def add(self, prompts: Sequence[Sequence[int]]) -> Floats:
+        """Read the prompts of further rows, behind the others; returns the logits of each first token."""
+        ...
 
     def step(self, tokens: Ints) -> Floats:
         """Take the next token of each row [rows]; returns the logits of the one behind it [rows, vocabulary].
@@ -70,8 +76,8 @@ class Causal(Protocol):
         """The answer that tokens stand for."""
         ...
 
-    def begin(self, prompts: Sequence[Sequence[int]], room: int) -> tuple[Batch, Floats]:
-        """Read prompts; returns the logits of each first token. At most `room` tokens will follow in a row."""
+    def begin(self, rows: int) -> Batch:
+        """A batch without a row, with room for so many."""
         ...
 
     def identity(self) -> dict[str, Any]:
@@ -79,7 +85,25 @@ class Causal(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+class Sampling(NamedTuple):
+    """How bold the model is. `temperature` 0 takes the likeliest token; `top_p`: of the likeliest, so much together.
+
+    `strain`: how much a rule may bend an answer: the logarithm of how many times likelier the likeliest token may be
+    than the likeliest that is allowed. `returns`: how often an answer that is bent more goes back before it is given
+    up, counted anew from each sentence with which it has said more of its placeholders than ever before.
+    """
+
+    temperature: float = 0.8
+    top_p: float = 0.95
+    strain: float = math.inf
+    returns: int = 0
+
+
+#: Neither very bold, nor held back by any rule.
+_PLAIN = Sampling()
+
+
+@dataclass(frozen=True, eq=False)
 class Ask:
     """One answer that is wanted: at most `longest` tokens, saying the placeholders `places`, drawn with `chance`.
 
@@ -93,36 +117,23 @@ class Ask:
     longest: int
     figures: bool = False
     sound: Callable[[str], bool] | None = None
+    sampling: Sampling = _PLAIN
 
 
-class Sampling(NamedTuple):
-    """How bold the model is. `temperature` 0 takes the likeliest token; `top_p`: of the likeliest, so much together.
+def answered(model: Causal, waiting: deque[Ask], rows: int = ROWS) -> Iterator[tuple[Ask, str | None]]:
+    """What is asked for with its answers, as they are finished; None for one that came to no end within its length, or
+    was given up.
 
-    `strain`: how much a rule may bend an answer: the logarithm of how many times likelier the likeliest token may be
-    than the likeliest that is allowed. `returns`: how often an answer that is bent more goes back before it is given
-    up.
-    """
-
-    temperature: float = 0.8
-    top_p: float = 0.95
-    strain: float = math.inf
-    returns: int = 0
-
-
-def generate(
-    model: Causal, asks: Sequence[Ask], sampling: Sampling | None = None, rows: int = ROWS
-) -> list[str | None]:
-    """The answers, in order; None for one that came to no end within its length, or was given up.
-
+    As many as `rows` are under way at once, taken from the left of `waiting`; more may be put there meanwhile.
     Raises InputError where the model computes no numbers: its weights are damaged.
     """
-    answers: list[str | None] = [None] * len(asks)
-    order = sorted(range(len(asks)), key=lambda number: (len(asks[number].prompt), asks[number].longest))
-    for start in range(0, len(order), rows):
-        begun = [_Answer(number, asks[number], model.context) for number in order[start : start + rows]]
-        for number, tokens in _together(model, [one for one in begun if one.limit > 0], sampling or Sampling()):
-            answers[number] = model.text(tokens)
-    return answers
+    together = _Together(model, rows)
+    while True:
+        for ask in together.take_up(waiting):
+            yield ask, None
+        if not together.answers:
+            return
+        yield from together.go_on()
 
 
 @dataclass
@@ -141,18 +152,20 @@ class _Point:
 
 @dataclass
 class _Answer:
-    """One answer under way: its place among the asks, and what it has said."""
+    """One answer under way, and what it has said."""
 
-    number: int
     ask: Ask
     context: int
     said: list[int] = field(default_factory=list)
     #: The ends of its sentences, and the doubtful points of the sentence that it is in.
     starts: list[_Point] = field(default_factory=list)
     doubts: list[_Point] = field(default_factory=list)
+    #: How often it has gone back since it got on, and the fewest placeholders that were left at the end of a sentence.
     returns: int = 0
+    fewest: int = field(init=False)
 
     def __post_init__(self) -> None:
+        self.fewest = len(self.ask.places)
         self.limit = min(self.ask.longest, self.context - len(self.ask.prompt))
         self.starts.append(_Point(0, State(frozenset(self.ask.places))))
 
@@ -183,6 +196,8 @@ class _Answer:
         """Note that a sentence is at its end."""
         self.starts.append(_Point(len(self.said), state))
         self.doubts.clear()
+        if len(state.left) < self.fewest:
+            self.fewest, self.returns = len(state.left), 0
 
     def go_back(self, ending: bool) -> int:
         """Go back to where it can go on otherwise; returns how many tokens the model must forget.
@@ -219,57 +234,91 @@ class _Answer:
             self.starts.pop()
 
 
-def _together(model: Causal, rows: list[_Answer], sampling: Sampling) -> Iterator[tuple[int, list[int]]]:
-    """The answers of one batch that come to an end: number, and tokens without the end."""
-    if not rows:
-        return
-    end = model.vocabulary.end
-    rules = Rules(model.vocabulary, [frozenset(row.ask.places) for row in rows], [row.ask.figures for row in rows])
-    batch, logits = model.begin([row.ask.prompt for row in rows], max(row.limit for row in rows))
-    while True:
+class _Together:
+    """The answers that are under way, one in each row of a batch, with the logits of what each may say next."""
+
+    def __init__(self, model: Causal, rows: int) -> None:
+        self._model, self._most = model, rows
+        self._batch, self._rules = model.begin(rows), Rules(model.vocabulary)
+        self._logits = np.empty((0, model.vocabulary.size), dtype=np.float32)
+        self._bold = np.empty((0, len(Sampling._fields)))
+        self.answers: list[_Answer] = []
+
+    def take_up(self, waiting: deque[Ask]) -> Iterator[Ask]:
+        """Begin what waits while there is room; returns what is asked for in vain, for it has no room for a token."""
+        begun: list[_Answer] = []
+        while waiting and len(self.answers) + len(begun) < self._most:
+            answer = _Answer(waiting.popleft(), self._model.context)
+            if answer.limit > 0:
+                begun.append(answer)
+            else:
+                yield answer.ask
+        if begun:
+            asks = [answer.ask for answer in begun]
+            self.answers += begun
+            self._rules.add([frozenset(ask.places) for ask in asks], [ask.figures for ask in asks])
+            self._bold = np.concatenate([self._bold, np.array([ask.sampling for ask in asks], dtype=np.float64)])
+            logits = self._batch.add([ask.prompt for ask in asks])
+            self._logits = np.concatenate([self._logits, logits]) if len(self._logits) else logits
+
+    def go_on(self) -> Iterator[tuple[Ask, str | None]]:
+        """Say the next token of each answer, or take the last ones back; returns those that have ended."""
+        model, rules, logits, rows = self._model, self._rules, self._logits, self.answers
         best = logits.argmax(axis=1)
         wanted = logits[np.arange(len(rows)), best]
-        strain = np.full(len(rows), sampling.strain)
+        temperature, top_p, strain, returns = self._bold.T
+        strain = strain.copy()
         for place, row in enumerate(rows):
             if row.point and row.point.tried:
                 logits[place, sorted(row.point.tried)] = -np.inf
                 strain[place] *= _AGAIN
         draws = np.fromiter((row.ask.chance.random() for row in rows), dtype=np.float64, count=len(rows))
-        tokens, shares = drawn(logits, rules.forbidden, draws, sampling)
+        tokens, shares = drawn(logits, rules.forbidden, draws, temperature, top_p)
         bent = (tokens == _NOTHING) | (wanted - logits.max(axis=1) > strain)
         for place in np.flatnonzero(model.vocabulary.stops[tokens] & ~bent).tolist():
             bent[place] = not rows[place].is_sound(model, int(tokens[place]))
         staying, gone = np.ones(len(rows), dtype=bool), np.zeros(len(rows), dtype=np.int64)
         for place, (row, token) in enumerate(zip(rows, tokens.tolist(), strict=True)):
             if bent[place]:
-                staying[place] = bool(row.said) and row.returns < sampling.returns
+                staying[place] = bool(row.said) and row.returns < returns[place]
                 if staying[place]:
-                    gone[place], tokens[place] = row.go_back(best[place] == end), row.last
-            elif token == end:
+                    gone[place], tokens[place] = row.go_back(best[place] == model.vocabulary.end), row.last
+            elif token == model.vocabulary.end:
                 staying[place] = False
-                yield row.number, row.said
+                yield row.ask, model.text(row.said)
+                continue
             else:
-                if shares[place] < _SURE and sampling.returns and not rules.passing(place):
+                if shares[place] < _SURE and returns[place] and not rules.passing(place):
                     row.doubt(rules.state(place), float(shares[place]))
                 row.said.append(token)
                 staying[place] = len(row.said) < row.limit
+            if not staying[place]:
+                yield row.ask, None
         if not staying.all():
             kept = _closed_up(staying)
-            if not len(kept):
-                return
-            rows, tokens, gone = [rows[place] for place in kept.tolist()], tokens[kept], gone[kept]
-            batch.keep(kept)
-            rules.keep(kept)
+            tokens, gone = tokens[kept], gone[kept]
+            self._keep(kept)
+        if self.answers:
+            self._logits = self._step(tokens, gone)
+
+    def _keep(self, kept: Ints) -> None:
+        self.answers = [self.answers[place] for place in kept.tolist()]
+        self._bold, self._logits = self._bold[kept], self._logits[: len(kept)]
+        self._batch.keep(kept)
+        self._rules.keep(kept)
+
+    def _step(self, tokens: Ints, gone: Ints) -> Floats:
+        """Take in a token of each row, after so many have `gone` from what it had said."""
         if gone.any():
-            batch.forget(gone)
-        ends = rules.after(tokens, gone == 0)
+            self._batch.forget(gone)
+        ends = self._rules.after(tokens, gone == 0)
         for place in np.flatnonzero(gone).tolist():
-            point = rows[place].point
-            assert point is not None
-            rules.go_back(place, point.state, first=not point.at, within=point is not rows[place].starts[-1])
+            row = self.answers[place]
+            assert row.point is not None
+            self._rules.go_back(place, row.point.state, first=not row.point.at, within=row.point is not row.starts[-1])
         for place in np.flatnonzero(ends & (gone == 0)).tolist():
-            rows[place].end_sentence(rules.state(place))
-        logits = batch.step(tokens)
+            self.answers[place].end_sentence(self._rules.state(place))
+        return self._batch.step(tokens)
 
 
 def _closed_up(staying: Bools) -> Ints:
@@ -282,19 +331,25 @@ def _closed_up(staying: Bools) -> Ints:
 
 
 def drawn(
-    logits: Floats, forbidden: Bools, draws: NDArray[np.float64], sampling: Sampling
+    logits: Floats,
+    forbidden: Bools,
+    draws: NDArray[np.float64],
+    temperature: NDArray[np.float64],
+    top_p: NDArray[np.float64],
 ) -> tuple[Ints, NDArray[np.float64]]:
     """One token a row, -1 where none is allowed, and its share of those that could have been drawn.
 
-    `draws`: a random number in [0, 1) a row. Changes `logits`.
+    `draws`: a random number in [0, 1) a row; `temperature`, `top_p`: a number a row, see `Sampling`. Changes `logits`.
     """
     np.copyto(logits, -np.inf, where=forbidden)
+    each = np.arange(len(logits))
     best = logits.argmax(axis=1)
-    highest = logits[np.arange(len(best)), best]
+    highest = logits[each, best]
     if np.isnan(highest).any():
         raise InputError("the language model computes no numbers: its weights are damaged, use another model")
     tokens, shares = best, np.ones(len(best))
-    if sampling.temperature > 0:
+    drawing = temperature > 0
+    if drawing.any():
         width = min(_LIKELIEST, logits.shape[1])
         likely = np.argpartition(logits, logits.shape[1] - width, axis=1)[:, -width:]
         likely.sort(axis=1)  # so that equals stand in the same order on every machine
@@ -302,12 +357,11 @@ def drawn(
         order = np.argsort(-values, axis=1, kind="stable")
         values = np.take_along_axis(values, order, axis=1)
         with np.errstate(invalid="ignore"):  # a row without any: nothing less nothing
-            weights = np.exp((values - values[:, :1]) / sampling.temperature)
+            weights = np.exp((values - values[:, :1]) / np.where(drawing, temperature, 1.0)[:, None])
         sums = np.cumsum(weights, axis=1)
-        count = ((sums - weights) < sampling.top_p * sums[:, -1:]).sum(axis=1).clip(1)
-        aim = draws * sums[np.arange(len(best)), count - 1]
+        count = ((sums - weights) < top_p[:, None] * sums[:, -1:]).sum(axis=1).clip(1)
+        aim = draws * sums[each, count - 1]
         place = np.minimum((sums <= aim[:, None]).sum(axis=1), count - 1)
-        each = np.arange(len(best))
-        tokens = likely[each, order[each, place]]
-        shares = weights[each, place] / sums[each, count - 1]
+        tokens = np.where(drawing, likely[each, order[each, place]], best)
+        shares = np.where(drawing, weights[each, place] / sums[each, count - 1], 1.0)
     return np.where(np.isneginf(highest), _NOTHING, tokens), shares

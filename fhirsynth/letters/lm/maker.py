@@ -9,7 +9,7 @@ written by the phrasebook.
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -22,7 +22,7 @@ from fhirsynth.letters.check import check_letter, check_section
 from fhirsynth.letters.facts import Stay
 from fhirsynth.letters.letter import Letter, Section
 from fhirsynth.letters.lm.brief import Brief, UnsaidError, brief, section_of
-from fhirsynth.letters.lm.decoding import ROWS, Ask, Causal, Sampling, generate
+from fhirsynth.letters.lm.decoding import ROWS, Ask, Causal, Sampling, answered
 from fhirsynth.letters.lm.wording import Wording, topics_of
 from fhirsynth.letters.making import Manner, sound
 from fhirsynth.letters.phrases import VOICES
@@ -32,7 +32,7 @@ from fhirsynth.letters.writing import PhrasebookWriter, stream, voice_of
 
 #: How bold each draft of a section is, the first one first; a token twenty times less likely than what the model wants
 #: is none that it means.
-DRAFTS = (Sampling(0.7, 0.95, 3.0, 100), Sampling(0.85, 0.95, 3.0, 60), Sampling(1.0, 0.95, 4.0, 60))
+DRAFTS = (Sampling(0.7, 0.95, 3.0, 20), Sampling(0.85, 0.95, 3.0, 20), Sampling(1.0, 0.95, 4.0, 20))
 #: Tokens that an answer may have: so many, and so many more for each placeholder. The corpus needs half of it.
 _LENGTH, _A_PLACE = 96, 12
 #: Sections in whose words figures may stand (when to call 999).
@@ -114,23 +114,27 @@ class ModelMaker:
         return made[0] if made is not None and self.model.vocabulary.can_say(made[0].places) else None
 
     def _write(self, tasks: Sequence[_Task], seed: int, counted: Counter[str]) -> None:
-        """Let the model write what it can, draft after draft."""
-        left = [task for task in tasks if task.brief is not None]
-        counted["sections"] += len(left)
-        for attempt, sampling in enumerate(self.drafts):
-            if attempt:
-                for task in left:
-                    other = self._brief(task.stay, task.planned, task.voice, seed + attempt * APART)
-                    task.brief = other or task.brief
-            answers = generate(self.model, [self._ask(task, seed, attempt) for task in left], sampling, self.rows)
-            for task, answer in zip(left, answers, strict=True):
-                task.made = _read_back(task, answer)
-            counted["drafts"] += len(left)
-            sound_now = sum(task.made is not None for task in left)
-            counted["rejected"] += len(left) - sound_now
-            counted["after_retries" if attempt else "first_draft"] += sound_now
-            left = [task for task in left if task.made is None]
-        counted["fallback"] += len(left)
+        """Let the model write what it can; a draft that is not sound is asked for again at once."""
+        asked = {self._ask(task, seed, 0): (task, 0) for task in tasks if task.brief is not None}
+        counted["sections"] += len(asked)
+        # the longest first, so that none of them is left alone at the end
+        waiting = deque(sorted(asked, key=lambda ask: (ask.longest, len(ask.prompt)), reverse=True))
+        for ask, answer in answered(self.model, waiting, self.rows):
+            task, attempt = asked.pop(ask)
+            task.made = _read_back(task, answer)
+            counted["drafts"] += 1
+            if task.made is not None:
+                counted["after_retries" if attempt else "first_draft"] += 1
+                continue
+            counted["rejected"] += 1
+            attempt += 1
+            if attempt == len(self.drafts):
+                counted["fallback"] += 1
+                continue
+            task.brief = self._brief(task.stay, task.planned, task.voice, seed + attempt * APART) or task.brief
+            again = self._ask(task, seed, attempt)
+            asked[again] = task, attempt
+            waiting.appendleft(again)
 
     def _ask(self, task: _Task, seed: int, attempt: int) -> Ask:
         assert task.brief is not None
@@ -138,7 +142,8 @@ class ModelMaker:
         chance = stream(seed, task.stay.note_id, "lm", key, task.voice, str(attempt))
         longest = _LENGTH + _A_PLACE * len(asked.places)
         sound = partial(self.wording.sound, key, topics_of(asked.line)) if self.wording else None
-        return Ask(self.model.prompt(asked.prompt), tuple(asked.places), chance, longest, key in _FIGURES, sound)
+        prompt, sampling = self.model.prompt(asked.prompt), self.drafts[attempt]
+        return Ask(prompt, tuple(asked.places), chance, longest, key in _FIGURES, sound, sampling)
 
 
 def load(model: str | None = None, device: str = "cpu", threads: int = 1) -> ModelMaker:

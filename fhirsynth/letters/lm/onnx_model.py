@@ -63,11 +63,9 @@ class OnnxModel:
         """The answer that tokens stand for."""
         return self.tokens.text(tokens)
 
-    def begin(self, prompts: Sequence[Sequence[int]], room: int) -> tuple[_Batch, Floats]:
-        """Read prompts, each followed by `room` tokens at most."""
-        lengths = np.array([len(prompt) for prompt in prompts], dtype=np.int32)
-        batch = _Batch(self, lengths, min(int(lengths.max()) + room, self.context))
-        return batch, np.concatenate([batch.read(prompts[at : at + _READ], at) for at in range(0, len(prompts), _READ)])
+    def begin(self, rows: int) -> _Batch:
+        """A batch without a row, with room for so many."""
+        return _Batch(self, rows)
 
     def _run(self, given: Mapping[str, NDArray[Any]], caches: Sequence[NDArray[np.float32]]) -> Floats:
         """One pass of the model: takes ids, last, seen, total; the caches are added to in place."""
@@ -83,10 +81,13 @@ class OnnxModel:
         self._session.run_with_iobinding(binding)
         return logits
 
-    def caches(self, rows: int, length: int) -> list[NDArray[np.float32]]:
-        """Empty caches: keys and values of each layer in turn, [rows, shared heads, length, head size]."""
+    def caches(self, rows: int) -> list[NDArray[np.float32]]:
+        """Empty caches: keys and values of each layer in turn, [rows, shared heads, context, head size].
+
+        Memory is taken for what is written there alone.
+        """
         heads, head = self._cache
-        return [np.zeros((rows, heads, length, head), dtype=np.float32) for _ in range(2 * self._layers)]
+        return [np.zeros((rows, heads, self.context, head), dtype=np.float32) for _ in range(2 * self._layers)]
 
     def _about(self, file: Path) -> Mapping[str, str]:
         about: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
@@ -98,11 +99,20 @@ class OnnxModel:
 class _Batch:
     """Answers under way: the caches, and how many tokens of each row they hold."""
 
-    def __init__(self, model: OnnxModel, lengths: NDArray[np.int32], room: int) -> None:
-        self._model, self._lengths, self._room = model, lengths, room
-        self._caches = model.caches(len(lengths), room)
+    def __init__(self, model: OnnxModel, rows: int) -> None:
+        self._model = model
+        self._lengths = np.empty(0, dtype=np.int32)
+        self._caches = model.caches(rows)
 
-    def read(self, prompts: Sequence[Sequence[int]], at: int) -> Floats:
+    def add(self, prompts: Sequence[Sequence[int]]) -> Floats:
+        """Read the prompts of further rows, some at a time."""
+        first = len(self._lengths)
+        added = np.array([len(prompt) for prompt in prompts], dtype=np.int32)
+        self._lengths = np.concatenate([self._lengths, added])
+        parts = (prompts[at : at + _READ] for at in range(0, len(prompts), _READ))
+        return np.concatenate([self._read(part, first + _READ * number) for number, part in enumerate(parts)])
+
+    def _read(self, prompts: Sequence[Sequence[int]], at: int) -> Floats:
         """Read the prompts of the rows from `at` on; returns the logits behind them."""
         rows = slice(at, at + len(prompts))
         lengths = self._lengths[rows]
@@ -125,12 +135,10 @@ class _Batch:
 
     def keep(self, rows: Ints) -> None:
         """Go on with these rows: those that move are copied, the others stay where they are."""
-        moved = np.flatnonzero(rows != np.arange(len(rows)))
-        most = int(self._lengths.max())
-        for number, cache in enumerate(self._caches):
-            for row in moved:
-                cache[row, :, :most] = cache[rows[row], :, :most]
-            self._caches[number] = cache[: len(rows)]
+        for row in np.flatnonzero(rows != np.arange(len(rows))).tolist():
+            length = self._lengths[rows[row]]
+            for cache in self._caches:
+                cache[row, :, :length] = cache[rows[row], :, :length]
         self._lengths = np.ascontiguousarray(self._lengths[rows])
 
     def _pass(self, ids: Ints, last: Ints, seen: NDArray[np.int32], total: int, rows: slice) -> Floats:

@@ -26,19 +26,24 @@ class State(NamedTuple):
 
 
 class Rules:
-    """What each row may not say next: `forbidden` [rows, vocabulary].
+    """What each row may not say next: `forbidden` [rows, vocabulary]."""
 
-    `wanted`: the placeholders that each row must say; `figures`: whether its words may hold figures.
-    """
-
-    def __init__(self, vocabulary: Vocabulary, wanted: Sequence[frozenset[str]], figures: Sequence[bool]) -> None:
+    def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
-        self._rows = [_Row(vocabulary, may) for may in figures]
-        self._figures = np.array(figures, dtype=bool)
-        self.forbidden = np.ones((len(wanted), vocabulary.size), dtype=bool)
+        self._rows: list[_Row] = []
+        self._figures = np.empty(0, dtype=bool)
+        self.forbidden = np.empty((0, vocabulary.size), dtype=bool)
         #: Rows that are within a placeholder, or just behind a break: they change with every token.
-        self._passing = np.ones(len(wanted), dtype=bool)
-        for row, places in enumerate(wanted):
+        self._passing = np.empty(0, dtype=bool)
+
+    def add(self, wanted: Sequence[frozenset[str]], figures: Sequence[bool]) -> None:
+        """Begin further rows, by the placeholders that each must say, and whether its words may hold figures."""
+        first, new = len(self._rows), len(wanted)
+        self._rows += [_Row(self._vocabulary, may) for may in figures]
+        self._figures = np.concatenate([self._figures, np.array(figures, dtype=bool)])
+        self._passing = np.concatenate([self._passing, np.ones(new, dtype=bool)])
+        self.forbidden = np.concatenate([self.forbidden, np.ones((new, self._vocabulary.size), dtype=bool)])
+        for row, places in enumerate(wanted, first):
             self.go_back(row, State(places), first=True)
 
     def keep(self, rows: Ints) -> None:

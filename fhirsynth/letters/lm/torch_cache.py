@@ -20,20 +20,28 @@ _BLOCK = 64
 
 
 class Columns:
-    """Where tokens stand: prompts end together at column `read`, with blanks before them, and each answer goes on from
-    there."""
+    """Where the tokens of each row stand: prompts that are read together end at one column, with blanks before them,
+    and each answer goes on from there."""
 
-    def __init__(self, lengths: Ints) -> None:
-        """`lengths` of the prompts [rows]."""
-        #: Columns that are in use, and those that were before the tokens which are being read.
-        self.end, self.seen = int(lengths.max()), 0
-        self.lengths = lengths
-        self._blanks = self.end - lengths
+    def __init__(self, rows: int) -> None:
+        """`rows`: the most that there will be."""
+        self.most = rows
+        #: What is being read: rows, and the columns that they have then and had before.
+        self.rows, self.end, self.seen = slice(0, 0), 0, 0
+        #: Tokens of each row [rows].
+        self.lengths = np.empty(0, dtype=np.int64)
+        self._blanks = np.empty(0, dtype=np.int64)
+
+    def add(self, lengths: Ints) -> None:
+        """Make room for the prompts of further rows."""
+        self.rows, self.end, self.seen = slice(len(self.lengths), len(self.lengths) + len(lengths)), lengths.max(), 0
+        self.lengths = np.concatenate([self.lengths, lengths])
+        self._blanks = np.concatenate([self._blanks, self.end - lengths])
 
     def step(self) -> None:
         """Make room for the next token of each row."""
         self.lengths = self.lengths + 1
-        self.end = int((self._blanks + self.lengths).max())
+        self.rows, self.end = slice(0, len(self.lengths)), int((self._blanks + self.lengths).max())
         self.seen = self.end - 1
 
     def forget(self, counts: Ints) -> None:
@@ -43,22 +51,21 @@ class Columns:
     def keep(self, rows: Ints) -> None:
         """Go on with these rows."""
         self.lengths, self._blanks = self.lengths[rows], self._blanks[rows]
-        self.end = int((self._blanks + self.lengths).max())
 
     @property
     def last(self) -> Ints:
-        """The column of each row's last token [rows]."""
-        return self._blanks + self.lengths - 1
+        """The column of the last token of each row that is being read."""
+        return (self._blanks + self.lengths)[self.rows] - 1
 
     @property
     def mask(self) -> Ints:
-        """1 for what each row sees [rows, end]."""
+        """1 for what each row that is being read sees [rows, end]."""
         column = np.arange(self.end)
-        return ((column >= self._blanks[:, None]) & (column <= self.last[:, None])).astype(np.int64)
+        return ((column >= self._blanks[self.rows, None]) & (column <= self.last[:, None])).astype(np.int64)
 
 
 class _Layer(DynamicLayer):
-    """The keys and values of one layer: arrays [rows, shared heads, columns, head size] with some columns to spare."""
+    """The keys and values of one layer: arrays [most rows, shared heads, columns and some to spare, head size]."""
 
     keys: Any
     values: Any
@@ -70,36 +77,36 @@ class _Layer(DynamicLayer):
     def lazy_initialization(self, key_states: Any, value_states: Any) -> None:
         """Begin with empty arrays."""
         self.dtype, self.device = key_states.dtype, key_states.device
-        self.keys, self.values = key_states[:, :, :0], value_states[:, :, :0]
+        self.keys, self.values = (
+            states.new_zeros((self._columns.most, states.shape[1], 0, states.shape[3]))
+            for states in (key_states, value_states)
+        )
         self.is_initialized = True
 
     def update(self, key_states: Any, value_states: Any, *_: Any, **__: Any) -> tuple[Any, Any]:
-        """Take in the keys and values of a prompt, or of the next token of each row; returns all that there are."""
+        """Take in the keys and values of prompts, or of the next token of each row; returns all that there are."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        columns = self._columns
-        self.keys, self.values = _roomy(self.keys, columns.end), _roomy(self.values, columns.end)
-        if columns.seen:
-            rows = torch.arange(len(key_states), device=self.device)
-            last = torch.from_numpy(columns.last).to(self.device)
-            self.keys[rows, :, last] = key_states[:, :, 0]
-            self.values[rows, :, last] = value_states[:, :, 0]
+        rows, end = self._columns.rows, self._columns.end
+        self.keys, self.values = _roomy(self.keys, end), _roomy(self.values, end)
+        if self._columns.seen:
+            row = torch.arange(len(key_states), device=self.device)
+            last = torch.from_numpy(self._columns.last).to(self.device)
+            self.keys[row, :, last] = key_states[:, :, 0]
+            self.values[row, :, last] = value_states[:, :, 0]
         else:
-            self.keys[:, :, : columns.end] = key_states
-            self.values[:, :, : columns.end] = value_states
-        return self.keys[:, :, : columns.end], self.values[:, :, : columns.end]
+            self.keys[rows, :, :end] = key_states
+            self.values[rows, :, :end] = value_states
+        return self.keys[rows, :, :end], self.values[rows, :, :end]
 
     def get_seq_length(self) -> int:
         """The columns before those that are being read; the masks of transformers ask for it."""
         return self._columns.seen
 
-    def keep(self, rows: Ints) -> None:
-        """Go on with these rows: those that move are copied, the others stay where they are."""
-        end = self._columns.end
-        for place in np.flatnonzero(rows != np.arange(len(rows))).tolist():
-            self.keys[place, :, :end] = self.keys[rows[place], :, :end]
-            self.values[place, :, :end] = self.values[rows[place], :, :end]
-        self.keys, self.values = self.keys[: len(rows)], self.values[: len(rows)]
+    def move(self, row: int, to: int) -> None:
+        """Let a row stand where another stood."""
+        self.keys[to] = self.keys[row]
+        self.values[to] = self.values[row]
 
 
 class Memory(Cache):
@@ -117,14 +124,15 @@ class Memory(Cache):
 
     @torch.inference_mode()
     def keep(self, rows: Ints) -> None:
-        """Go on with these rows; to be called before the columns are."""
-        for layer in self._kept:
-            layer.keep(rows)
+        """Go on with these rows: those that move are copied, the others stay where they are."""
+        for place in np.flatnonzero(rows != np.arange(len(rows))).tolist():
+            for layer in self._kept:
+                layer.move(int(rows[place]), place)
 
 
 def _roomy(array: Any, columns: int) -> Any:
     """An array with at least so many columns; what is new in it is nought, which a mask can hide."""
-    lacking = columns - array.shape[2]
+    lacking = int(columns) - array.shape[2]
     if lacking <= 0:
         return array
     return torch.cat([array, array.new_zeros((*array.shape[:2], lacking + _BLOCK, array.shape[3]))], dim=2)

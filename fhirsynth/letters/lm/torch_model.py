@@ -84,7 +84,7 @@ class TorchModel:
         """
         self.codec, self._model = pretrained(name, device)
         self._model.eval()
-        _Batch(self, np.ones(1, dtype=np.int64))
+        self.begin(1)  # or it says here that it cannot take words back
         self._device = device
         config = self._model.config
         self.context = int(
@@ -116,16 +116,12 @@ class TorchModel:
         """The answer that tokens stand for."""
         return self.codec.text(tokens)
 
-    def begin(self, prompts: Sequence[Sequence[int]], room: int) -> tuple[_Batch, Floats]:
-        """Read prompts; `room` is of no use here, for the caches grow."""
-        longest = max(map(len, prompts))
-        ids = np.full((len(prompts), longest), self.codec.pad, dtype=np.int64)
-        mask = np.zeros_like(ids)
-        for row, prompt in enumerate(prompts):
-            ids[row, longest - len(prompt) :] = prompt
-            mask[row, longest - len(prompt) :] = 1
-        batch = _Batch(self, mask.sum(axis=1))
-        return batch, batch.read(ids, (mask.cumsum(axis=1) - 1).clip(0))
+    def begin(self, rows: int) -> _Batch:
+        """A batch without a row, with room for so many. Raises InputError where the model cannot take words back."""
+        from fhirsynth.letters.lm.torch_cache import Columns, Memory
+
+        columns = Columns(rows)
+        return _Batch(self, columns, Memory(self._model.config, columns))
 
     def run(self, ids: Ints, mask: Ints, places: Ints, past: Any) -> Floats:
         """One pass: the logits behind the last token of each row; `past` takes in what was read."""
@@ -150,30 +146,28 @@ class TorchModel:
 
         return torch.from_numpy(numbers).to(self._device)
 
-    def memory(self, columns: Columns) -> Memory:
-        """What it remembers of a batch: nothing yet. Raises InputError where it cannot take words back."""
-        from fhirsynth.letters.lm.torch_cache import Memory
-
-        return Memory(self._model.config, columns)
-
 
 class _Batch:
     """Answers under way, in the columns of a cache."""
 
-    def __init__(self, model: TorchModel, lengths: Ints) -> None:
-        from fhirsynth.letters.lm.torch_cache import Columns
+    def __init__(self, model: TorchModel, columns: Columns, memory: Memory) -> None:
+        self._model, self._columns, self._memory = model, columns, memory
 
-        self._model, self._columns = model, Columns(lengths)
-        self._past = model.memory(self._columns)
-
-    def read(self, ids: Ints, places: Ints) -> Floats:
-        """Take tokens [rows, length] at their places."""
-        return self._model.run(ids, self._columns.mask, places, self._past)
+    def add(self, prompts: Sequence[Sequence[int]]) -> Floats:
+        """Read the prompts of further rows, all at once."""
+        lengths = np.array([len(prompt) for prompt in prompts])
+        self._columns.add(lengths)
+        ids = np.full((len(prompts), int(lengths.max())), self._model.codec.pad, dtype=np.int64)
+        for row, prompt in zip(ids, prompts, strict=True):
+            row[len(row) - len(prompt) :] = prompt
+        mask = self._columns.mask
+        return self._model.run(ids, mask, (mask.cumsum(axis=1) - 1).clip(0), self._memory)
 
     def step(self, tokens: Ints) -> Floats:
         """Take the next token of each row."""
         self._columns.step()
-        return self.read(np.ascontiguousarray(tokens, dtype=np.int64)[:, None], self._columns.lengths[:, None] - 1)
+        ids = np.ascontiguousarray(tokens, dtype=np.int64)[:, None]
+        return self._model.run(ids, self._columns.mask, self._columns.lengths[:, None] - 1, self._memory)
 
     def forget(self, counts: Ints) -> None:
         """Forget the last tokens of each row."""
@@ -181,7 +175,7 @@ class _Batch:
 
     def keep(self, rows: Ints) -> None:
         """Go on with these rows."""
-        self._past.keep(rows)
+        self._memory.keep(rows)
         self._columns.keep(rows)
 
 
