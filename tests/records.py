@@ -187,7 +187,15 @@ def knowledge() -> Knowledge:
             decimals=1,
         ),
         _observable("acvpu", "ACVPU scale score", "1104441000000107", "score"),
-        _observable("inspired-oxygen", "Patient on oxygen", "371825009", "vital-sign", unit="%", ucum="%"),
+        _observable(
+            "inspired-oxygen",
+            "Patient on oxygen",
+            "371825009",
+            "vital-sign",
+            unit="%",
+            ucum="%",
+            air={"name": "Breathing room air", "snomed": "722742002"},
+        ),
         _observable(
             "news2",
             "Royal College of Physicians NEWS2 (National Early Warning Score 2) total score",

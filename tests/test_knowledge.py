@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import re
-import time
 from functools import cache
 from pathlib import Path
 
@@ -107,17 +106,11 @@ def entries(knowledge: Knowledge) -> list[tuple[str, str, Form]]:
 # --- what is there -----------------------------------------------------------------------------
 
 
-def test_loads_whole_and_fast() -> None:
+def test_loads_whole_and_once() -> None:
     from fhirsynth.knowledge import loader
 
     loader._load.cache_clear()
-    best = float("inf")
-    for _ in range(3):
-        loader._load.cache_clear()
-        start = time.perf_counter()
-        knowledge = load()
-        best = min(best, time.perf_counter() - start)
-    assert best < 1.0, "0.35 s on the machine it was written on, with room for slower ones"
+    knowledge = load()
     assert load() is knowledge, "read once a process"
     assert len(knowledge.medicines) >= 130
     assert re.fullmatch(r"[0-9a-f]{64}", knowledge.digest)

@@ -61,6 +61,14 @@ def test_identifiers_are_typed() -> None:
     assert ("date", "3 March 2026") in {(span["type"], span["surface"]) for span in spans if not span["identifier"]}
 
 
+def test_breathing_air_is_not_being_on_oxygen() -> None:
+    air, oxygen = "722742002", "371825009"
+    spans = [span for made in written() for span in note(made).spans if span.code in (air, oxygen)]
+    assert spans
+    for span in spans:
+        assert ("air" in span.surface.split()) == (span.code == air)
+
+
 def test_jsonl() -> None:
     for found in _notes():
         data = annotations.json_line(found)

@@ -96,9 +96,9 @@ def _form(observable: Observable, profiles: dict[str, Json], context: Context) -
         quantity |= {"system": UCUM, "code": ucum}
     code: Json = {"coding": codings, "text": observable.name}
     above = None
-    if "above" in rule:
-        code = concept(SNOMED, *rule["below"])
-        above = concept(SNOMED, *rule["above"])
+    if observable.air is not None:
+        code = concept(SNOMED, observable.air.snomed, observable.air.name)
+        above = concept(SNOMED, observable.snomed, observable.name)
     return Form(
         meta=context.meta[profile],
         bare=context.meta[_BARE.get(group, "UKCore-Observation")],

@@ -386,7 +386,8 @@ class Observable(Form):
     """Something measured: codes, unit, range, decimals, usual level.
 
     `dying`: what is added to it on the last day of an illness that kills; of `acvpu` the chance of confusion.
-    `answers`: for coded observables, state (`never`, `ex`, `current`; `alert`, `confusion`, …) to its code.
+    `answers`: for coded observables, state (`never`, `ex`, `current`; `alert`, `confusion`, …) to its code. `air`: what
+    inspired oxygen is called up to the 21 % of room air.
     `specimen`: for laboratory tests that are asked for alone, the key of the sample's kind.
 
     `group`: `vital-sign`, `laboratory`, `lifestyle`, `score`. `derived`: computed from others by the
@@ -409,6 +410,7 @@ class Observable(Form):
     dying: float = 0.0
     derived: str | None = None
     answers: dict[str, Answer] = {}
+    air: Answer | None = None
     specimen: Key | None = None
     min_age: int = 0
     profile: str | None = None

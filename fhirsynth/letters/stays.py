@@ -297,7 +297,9 @@ class _Facts:
         if oxygen is not None and oxygen.value is not None:
             on_air = oxygen.value <= 21
             said = "on air" if on_air else f"on {oxygen.value:.0f}% oxygen"
-            values["oxygen"] = Value(said, "observation", SNOMED, self.knowledge.observables["inspired-oxygen"].snomed)
+            observable = self.knowledge.observables["inspired-oxygen"]
+            called = observable.air if on_air and observable.air is not None else observable
+            values["oxygen"] = Value(said, "observation", SNOMED, called.snomed)
             tags.add("on-air" if on_air else "on-oxygen")
         level = found.get("acvpu")
         if level is not None and level.code in _CONSCIOUSNESS:
