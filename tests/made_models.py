@@ -45,7 +45,7 @@ def samples() -> tuple[tuple[Brief, str], ...]:
 @cache
 def own_tokens() -> Tokens:
     """Tokens learnt from these."""
-    return learn((asked.prompt for asked, _ in samples()), (text for _, text in samples()), size=600)
+    return learn((asked.prompt for asked, _ in samples()), (text for _, text in samples()), size=800)
 
 
 @cache
