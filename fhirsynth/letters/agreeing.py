@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
 #: Letters whose names begin with a vowel's sound: an MRI scan, an X-ray.
@@ -62,6 +62,7 @@ def verb(word: str, many: bool) -> str:
     return (_ONE_TO_MANY if many else _MANY_TO_ONE).get(word, word)
 
 
+@lru_cache(maxsize=20_000)
 def capital(text: str) -> str:
     """With a capital at its start, unless its first word has capitals of its own (eGFR)."""
     first = re.split(r"[\s-]", text, maxsplit=1)[0]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from fhirsynth.letters.agreeing import article, capital, is_many, takes_no_article, verb
@@ -193,7 +194,7 @@ class Draft:
                 continue
             if place and tokens[place - 1].value is None:
                 before = tokens[place - 1]
-                if place + 1 < len(tokens) and tokens[place + 1].value is None and _SUBJECT.search(before.text):
+                if place + 1 < len(tokens) and tokens[place + 1].value is None and _begins_clause(before.text):
                     _agree(tokens[place + 1], token.many, token.value.type)
                 before.text = _before(before.text, token)
             elif not place and len(tokens) > 1 and tokens[1].value is None:
@@ -223,8 +224,8 @@ class Draft:
             text = token.text
             if not text:
                 continue
-            ahead = self.text[-8:]
-            if _SENTENCE_END.search(ahead) and not _NO_SENTENCE_END.search(ahead):
+            last = self.text[-1:]
+            if (not last or last.isspace()) and _begins_sentence(self.text[-8:]):
                 text = capital(text)
             start = len(self.text)
             self.text += text
@@ -258,11 +259,46 @@ class Draft:
         """Remember where the sentence from `start` on has words that could be abbreviated."""
         taken = [(span.start, span.end) for span in self.spans if span.start >= start]
         for clean, short in abbreviations:
-            for match in re.finditer(rf"(?<![\w-]){re.escape(clean)}(?![\w-])", self.text[start:]):
-                here = start + match.start(), start + match.end()
+            for place in _alone(clean, self.text[start:]):
+                here = start + place, start + place + len(clean)
                 if all(here[1] <= a or here[0] >= b for a, b in taken):
                     self.marks.append(Mark(*here, short))
                     taken.append(here)
+
+
+@lru_cache(maxsize=10_000)
+def _begins_sentence(ahead: str) -> bool:
+    """Whether what follows these last few characters begins a sentence."""
+    return _SENTENCE_END.search(ahead) is not None and _NO_SENTENCE_END.search(ahead) is None
+
+
+@lru_cache(maxsize=10_000)
+def _begins_clause(words: str) -> bool:
+    """Whether what follows these words is the subject of a sentence or clause."""
+    return _SUBJECT.search(words) is not None
+
+
+@lru_cache(maxsize=10_000)
+def _last_word(words: str) -> tuple[str, str] | None:
+    """The last word before a value, and what stands before it; None where something else does."""
+    match = _LAST_WORD.search(words)
+    return (match[1], words[: match.start()]) if match is not None else None
+
+
+def _alone(words: str, text: str) -> Iterator[int]:
+    """Where some words stand by themselves in a text. There are hundreds: patterns for them would be long in making."""
+    place = text.find(words)
+    while place >= 0:
+        end = place + len(words)
+        free = not (_goes_on(text[place - 1 : place]) or _goes_on(text[end : end + 1]))
+        if free:
+            yield place
+        place = text.find(words, end if free else place + 1)
+
+
+def _goes_on(character: str) -> bool:
+    """Whether a character beside a word makes it part of a longer one."""
+    return character.isalnum() or character in ("_", "-")
 
 
 def _introduces(piece: Piece) -> bool:
@@ -281,10 +317,10 @@ def _agree(behind: _Token, many: bool, type_: str) -> None:
 
 def _before(words: str, token: _Token) -> str:
     """The words before a value: a or an as it sounds, no article where it takes none, no word said twice."""
-    match = _LAST_WORD.search(words)
-    if match is None:
+    found = _last_word(words)
+    if found is None:
         return words
-    last, kept = match[1], words[: match.start()]
+    last, kept = found
     first = _FIRST_WORD.match(token.text)
     low, begins = last.lower(), first[0].lower() if first else ""
     if begins and (low == begins or (low in _DETERMINERS and begins in _DETERMINERS)):

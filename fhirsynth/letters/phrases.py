@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
+from operator import itemgetter
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -21,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from fhirsynth.errors import InputError
 from fhirsynth.knowledge import Knowledge
 from fhirsynth.knowledge.errors import line_of, nearest
+from fhirsynth.letters.demands import Demand, Test, asks, demanded, needed
 
 Voice = Literal["terse", "thorough", "geriatrician", "surgeon"]
 VOICES: tuple[Voice, ...] = ("terse", "thorough", "geriatrician", "surgeon")
@@ -156,19 +159,9 @@ class _Form(BaseModel):
     abbr: tuple[tuple[str, str], ...] = ()
 
 
-class Test(NamedTuple):
-    """Tags that a fact must have, and must not."""
-
-    having: frozenset[str]
-    lacking: frozenset[str]
-
-    def passes(self, tags: frozenset[str]) -> bool:
-        return self.having <= tags and not self.lacking & tags
-
-
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One pattern, ready for use. `takes` and `lists`: slots needed by kind, of one fact or of all of a kind."""
+    """One pattern, ready for use."""
 
     where: str
     section: str
@@ -178,12 +171,11 @@ class Pattern:
     text: str
     pieces: tuple[Piece, ...]
     stay: Test
-    facts: Mapping[str, Test]
-    takes: Mapping[str, frozenset[str]]
-    lists: Mapping[str, frozenset[str]]
+    #: What a stay and its facts must offer (see `demands.offered`).
+    needs: frozenset[str]
+    demand: Demand
     abbr: tuple[tuple[str, str], ...]
-    #: Kinds of which it names facts, and its tests of facts that it does not name.
-    kinds: frozenset[str]
+    #: Its tests of facts that it does not name.
     others: tuple[tuple[str, Test], ...]
     #: How particular it is: conditions on illness, test or procedure make wording that fits better.
     particular: int
@@ -197,15 +189,64 @@ class Pattern:
 
 
 @dataclass(frozen=True, slots=True)
+class Shelf:
+    """The patterns of a section in one voice, by one need each: that which fewest of them have.
+
+    Sets are kept as numbers here, with a bit for each name: those of so many patterns would not stay in the
+    processor's cache. Each pattern stands with its number, its needs, and these with the tags that a stay must lack.
+    """
+
+    patterns: tuple[Pattern, ...] = ()
+    bits: Mapping[str, int] = field(default_factory=dict)
+    by_need: Mapping[str, Sequence[tuple[int, int, int, Pattern]]] = field(default_factory=dict)
+
+    def fitting(self, own: frozenset[str]) -> dict[str, list[Pattern]]:
+        """The patterns that a stay may be told by that offers this: by part, in order."""
+        known = own.intersection(self.bits)
+        has = sum(self.bits[name] for name in known)
+        found = [
+            (number, pattern)
+            for name in known
+            for number, needs, asked, pattern in self.by_need.get(name, ())
+            if has & asked == needs
+        ]
+        found.sort(key=itemgetter(0))
+        parts: dict[str, list[Pattern]] = {}
+        for _, pattern in found:
+            parts.setdefault(pattern.part, []).append(pattern)
+        return parts
+
+
+def _shelf(patterns: Sequence[Pattern]) -> Shelf:
+    often = Counter(need for pattern in patterns for need in pattern.needs)
+    names = sorted(often.keys() | {tag for pattern in patterns for tag in pattern.stay.lacking})
+    bits = {name: 1 << number for number, name in enumerate(names)}
+    by_need: dict[str, list[tuple[int, int, int, Pattern]]] = {}
+    for number, pattern in enumerate(patterns):
+        needs = sum(bits[need] for need in pattern.needs)
+        asked = needs | sum(bits[tag] for tag in pattern.stay.lacking)
+        rarest = min(pattern.needs, key=lambda need: (often[need], need))
+        by_need.setdefault(rarest, []).append((number, needs, asked, pattern))
+    return Shelf(tuple(patterns), bits, by_need)
+
+
+@dataclass(frozen=True, slots=True)
 class Phrasebook:
-    """All patterns, by section, part and voice."""
+    """All patterns, and those of each section in each voice."""
 
     patterns: tuple[Pattern, ...]
-    by_part: Mapping[tuple[str, str, str], tuple[Pattern, ...]]
+    shelves: Mapping[tuple[str, str], Shelf]
+
+    def shelf(self, section: str, voice: str) -> Shelf:
+        """The patterns of a section in one voice, to choose from."""
+        return self.shelves.get((section, voice), _EMPTY)
 
     def of(self, section: str, part: str, voice: str) -> tuple[Pattern, ...]:
         """The patterns of one part of a section in one voice."""
-        return self.by_part.get((section, part, voice), ())
+        return tuple(pattern for pattern in self.shelf(section, voice).patterns if pattern.part == part)
+
+
+_EMPTY = Shelf()
 
 
 def parse(text: str) -> tuple[Piece, ...]:
@@ -298,6 +339,7 @@ def _compiled(form: _Form, where: str) -> Pattern:
         if clean not in words:
             raise ValueError(f"abbr: {clean!r} does not stand in the words of the text")
     stay, facts, particular = _tests(form.when)
+    demand = demanded(asks(takes, facts), asks(lists, facts), SINGLE)
     first = pieces[0]
     opening = first.text.split(" ")[0] if isinstance(first, Words) else form.text[1:].split("]")[0].split("}")[0]
     return Pattern(
@@ -309,11 +351,9 @@ def _compiled(form: _Form, where: str) -> Pattern:
         form.text,
         pieces,
         stay,
-        facts,
-        {kind: frozenset(slots) for kind, slots in takes.items()},
-        {kind: frozenset(slots) for kind, slots in lists.items()},
+        needed(stay.having, demand),
+        demand,
         form.abbr,
-        frozenset({*takes, *lists}),
         tuple((kind, test) for kind, test in facts.items() if kind not in takes and kind not in lists),
         particular,
         bool(takes.get("patient", set()) & {"", "short"}),
@@ -401,12 +441,12 @@ def _loaded(folder: Traversable) -> Phrasebook:
 
 def book_of(patterns: Iterable[Pattern]) -> Phrasebook:
     """A phrasebook of these patterns."""
-    index: dict[tuple[str, str, str], list[Pattern]] = {}
+    index: dict[tuple[str, str], list[Pattern]] = {}
     everything = tuple(patterns)
     for pattern in everything:
         for voice in sorted(pattern.voices):
-            index.setdefault((pattern.section, pattern.part, voice), []).append(pattern)
-    return Phrasebook(everything, {key: tuple(found) for key, found in index.items()})
+            index.setdefault((pattern.section, voice), []).append(pattern)
+    return Phrasebook(everything, {key: _shelf(found) for key, found in index.items()})
 
 
 def lint(patterns: Iterable[Pattern], knowledge: Knowledge) -> list[str]:
@@ -438,5 +478,5 @@ def lint(patterns: Iterable[Pattern], knowledge: Knowledge) -> list[str]:
 def _skeleton(pattern: Pattern) -> tuple[str, ...]:
     """The words of a pattern, with the place it has, but without placeholders and punctuation."""
     bare = _TOKEN.sub(lambda token: " " if token[1] is not None else f" {token[2]} ", pattern.text)
-    kinds = sorted(pattern.takes) + sorted(pattern.lists)
+    kinds = [*sorted(ask.kind for ask in pattern.demand.takes), *sorted(ask.kind for ask in pattern.demand.lists)]
     return (pattern.section, pattern.part, *kinds, *re.findall(r"[a-z0-9'-]+", bare.lower()))

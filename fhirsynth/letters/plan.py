@@ -78,11 +78,15 @@ class Stretch(NamedTuple):
     """A piece of a line that is said whole or, where `optional` and a slot of it is missing, not at all."""
 
     pieces: tuple[Piece, ...]
+    places: tuple[Place, ...]
     optional: bool
 
 
 class Line(NamedTuple):
-    """One line of a fixed section. `says` names a kind whose fact the text itself states, from the word `about` on."""
+    """One line of a fixed section. `says` names a kind whose fact the text itself states, from the word `about` on.
+
+    `kinds`: those whose facts it is about.
+    """
 
     stretches: tuple[Stretch, ...]
     each: str
@@ -91,6 +95,7 @@ class Line(NamedTuple):
     says: str
     about: str
     type: str
+    kinds: frozenset[str]
 
 
 class Heading(NamedTuple):
@@ -150,11 +155,10 @@ def plan(stay: Stay, kind: str = "gp") -> tuple[Planned, ...]:
 def _share(heading: Heading, stay: Stay) -> tuple[tuple[Fact, ...], frozenset[str]]:
     """The facts that a section may say, and those of them that it must."""
     if heading.kind == "fixed":
-        lines = [
-            line for line in heading.lines if all((t in stay.tags) == yes for kind, t, yes in line.when if not kind)
-        ]
-        kinds = {p.kind for line in lines for s in line.stretches for p in s.pieces if isinstance(p, Place)}
-        kinds |= {line.says for line in lines}
+        kinds: set[str] = set()
+        for line in heading.lines:
+            if all((tag in stay.tags) == wanted for kind, tag, wanted in line.when if not kind):
+                kinds |= line.kinds
         own = tuple(fact for fact in stay.facts if fact.kind in kinds)
         return own, frozenset(fact.id for fact in own if fact.required)
     must = (f.id for f in stay.facts for kind, tag in heading.must if f.kind == kind and (not tag or tag in f.tags))
@@ -197,11 +201,17 @@ def _terms(terms: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 
 def line_of(form: LineForm) -> Line:
     """A line ready for use. Raises ValueError for a placeholder or a term that can never hold."""
-    stretches = [
-        Stretch(parse(text.strip("<>")), text.startswith("<")) for text in re.findall(r"<[^<>]*>|[^<>]+", form.text)
-    ]
+    stretches = tuple(
+        _stretch(text.strip("<>"), text.startswith("<")) for text in re.findall(r"<[^<>]*>|[^<>]+", form.text)
+    )
     when = tuple((*condition(term.removeprefix("!")), not term.startswith("!")) for term in form.when)
-    return Line(tuple(stretches), form.each, form.joined, when, form.says, form.about, form.type)
+    kinds = frozenset({form.says, *(place.kind for stretch in stretches for place in stretch.places)})
+    return Line(stretches, form.each, form.joined, when, form.says, form.about, form.type, kinds)
+
+
+def _stretch(text: str, optional: bool) -> Stretch:
+    pieces = parse(text)
+    return Stretch(pieces, tuple(piece for piece in pieces if isinstance(piece, Place)), optional)
 
 
 def holds(line: Line, stay: Stay, bound: Mapping[str, Fact]) -> bool:

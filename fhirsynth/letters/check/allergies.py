@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from fhirsynth.letters.check import data
 from fhirsynth.letters.check.data import either
 from fhirsynth.letters.check.known import Known
 from fhirsynth.letters.check.lexicon import Mention
@@ -26,6 +27,9 @@ _KEPT_FROM = re.compile(
     rf"(?:any |all |the )?{_LIST}\Z",
     re.I,
 )
+#: The words that what stands before one may begin with, and what may stand right behind one that something is told of.
+_KEEPS = frozenset({*data.starts("allergy", "kept"), *data.starts("allergy", "barred")})
+_BLANKS = frozenset(" ,")
 _AVOIDED = re.compile(
     rf"(?:,? (?:and|or) [\w-]+)*,? (?:{either('allergy', 'avoided')}|{either('allergy', 'not_be')} {_TAKING})\b", re.I
 )
@@ -33,6 +37,7 @@ _NOT_GIVEN = re.compile(rf" (?:was|were|is|are) (?:not|never|therefore not|thus 
 #: Behind what brought a reaction, and before it.
 _CAUSES = re.compile(rf"(?:,? {either('allergy', 'between')})*,? {either('allergy', 'causes')}\b", re.I)
 _EXPOSED = re.compile(rf"\b{either('allergy', 'exposed')} \Z", re.I)
+_EXPOSES = frozenset(data.starts("allergy", "exposed"))
 #: A rash and the like, for which the facts have a longer word.
 _REACTION = re.compile(rf"\b{either('allergy', 'reactions')}\b", re.I)
 #: Behind what somebody is said to bear after all, and before it.
@@ -51,14 +56,18 @@ def kept_from(reading: Reading, mention: Mention) -> bool:
     """Whether a medicine is told as one to avoid."""
     start, end = reading.sentence(mention.start)
     text = reading.text
-    return bool(_KEPT_FROM.search(text, start, mention.start) or _AVOIDED.match(text, mention.end, end))
+    if text[mention.end : mention.end + 1] in _BLANKS and _AVOIDED.match(text, mention.end, end):
+        return True
+    return not reading.forms.isdisjoint(_KEEPS) and _KEPT_FROM.search(text, start, mention.start) is not None
 
 
 def reacts(reading: Reading, mention: Mention) -> bool:
     """Whether a substance is told as the cause of a reaction, without the word allergy."""
     start, end = reading.sentence(mention.start)
     text = reading.text
-    if not (_CAUSES.match(text, mention.end, end) or _EXPOSED.search(text, start, mention.start)):
+    causes = text[mention.end : mention.end + 1] in _BLANKS and _CAUSES.match(text, mention.end, end)
+    exposed = not reading.forms.isdisjoint(_EXPOSES) and _EXPOSED.search(text, start, mention.start)
+    if not (causes or exposed):
         return False
     told = _REACTION.search(text, start, end) or any(other.of("reaction") for other in reading.within(start, end))
     return bool(told)
@@ -102,9 +111,7 @@ def held(known: Known, mention: Mention) -> list[Fact]:
 
 
 def against(reading: Reading, known: Known, mention: Mention) -> Iterator[Problem]:
-    """A substance of a known allergy that is told as given, or as one that does no harm."""
-    if not known.of("allergy") or not (mention.of("allergen") or mention.of("medicine")):
-        return
+    """A substance of one of the stay's allergies that is told as given, or as one that does no harm."""
     facts = held(known, mention)
     if not facts:
         return

@@ -23,7 +23,7 @@ def table(name: str) -> Mapping[str, Any]:
 @lru_cache(maxsize=20_000)
 def forms(phrase: str) -> tuple[str, ...]:
     """A phrase as the normal forms of its words."""
-    return tuple(word.form for word in words(phrase))
+    return tuple(words(phrase).forms)
 
 
 @cache

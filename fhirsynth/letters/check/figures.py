@@ -56,8 +56,8 @@ def check(reading: Reading, known: Known) -> Iterator[Problem]:
     for quantity in reading.quantities:
         if quantity.type == "length" and reading.term_at(quantity.start) is None:
             yield from _length(reading, known, quantity)
-    yield from _directions(reading, known, ties.named)
-    yield from _order(reading, known, ties.named)
+    yield from _directions(reading, known, ties)
+    yield from _order(reading, known, ties)
 
 
 def _measure(reading: Reading, known: Known, ties: Ties, quantity: Quantity) -> Iterator[Problem]:
@@ -195,7 +195,7 @@ def _length(reading: Reading, known: Known, quantity: Quantity) -> Iterator[Prob
     if (int(count), unit) in known.ages:
         return
     digits = quantity.text[0].isdigit()
-    nights = known.stay.first("discharge")
+    nights = known.first("discharge")
     told = nights.values["nights"].text if nights is not None and "nights" in nights.values else ""
     if unit == "night":
         yield Problem("duration", quantity.start, quantity.end, quantity.text, told, nights.id if nights else "")
@@ -208,9 +208,13 @@ def _length(reading: Reading, known: Known, quantity: Quantity) -> Iterator[Prob
         yield Problem(rule, quantity.start, quantity.end, quantity.text, expected, facts[0].id if facts else "")
 
 
-def _directions(reading: Reading, known: Known, tests: list[Mention]) -> Iterator[Problem]:
-    single = {form: name for name in _DIRECTIONS for form in data.word_set("direction", name)}
+def _directions(reading: Reading, known: Known, ties: Ties) -> Iterator[Problem]:
+    single, phrases = data.by_word("direction", _DIRECTIONS), _phrases()
+    if reading.forms.isdisjoint(single) and reading.forms.isdisjoint(phrases):
+        return
     for place, word in enumerate(reading.words):
+        if word.form not in single and word.form not in phrases:
+            continue
         name = single.get(word.form) or _phrase(reading, place)
         if name == "up" and place and reading.words[place - 1].form in data.word_set("direction", "sums"):
             continue  # "adding up to a NEWS of 3"
@@ -224,7 +228,7 @@ def _directions(reading: Reading, known: Known, tests: list[Mention]) -> Iterato
         around = {w.form for w in reading.words[max(0, place - 5) : place] if w.start >= clause}
         if around & data.word_set("direction", "unless"):
             continue
-        mention = _moved(reading, word.start, tests)
+        mention = _moved(reading, word.start, ties.named)
         if mention is None:
             continue
         went = frozenset(way for ref in mention.refs for way in known.direction(ref))
@@ -274,8 +278,10 @@ def _moved(reading: Reading, at: int, tests: list[Mention]) -> Mention | None:
     return own[0] if len({m.refs for m in own}) == 1 else None
 
 
-def _order(reading: Reading, known: Known, tests: list[Mention]) -> Iterator[Problem]:
+def _order(reading: Reading, known: Known, ties: Ties) -> Iterator[Problem]:
     """Figures told the wrong way round: from the last to the first."""
+    if "from" not in reading.forms:
+        return
     for match in _FROM_TO.finditer(reading.text):
         pair = [q for q in reading.quantities if q.type in ("measure", "number") and q.start >= match.start(1)][:2]
         if len(pair) < 2 or pair[0].start > match.end(1) or pair[1].start != match.end():
@@ -283,7 +289,7 @@ def _order(reading: Reading, known: Known, tests: list[Mention]) -> Iterator[Pro
         start, end = reading.sentence(match.start())
         for fact in known.of("trend"):
             refs = known.main[fact.id]
-            if not any(m.refs & refs for m in tests if start <= m.start < end):
+            if not any(m.refs & refs for m in ties.within(start, end)):
                 continue
             first, last = fact.values["first"].text, fact.values["last"].text
             if first != last and (pair[0].text, pair[1].text) == (last, first):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from fhirsynth.knowledge import Knowledge, load
 from fhirsynth.letters.check.data import forms
 from fhirsynth.letters.check.lexicon import Lexicon, Ref
-from fhirsynth.letters.check.quantities import Quantity, age_value, is_dose, of_value
-from fhirsynth.letters.check.tokens import words
+from fhirsynth.letters.check.quantities import Quantity, age_value, is_dose, quantities
+from fhirsynth.letters.check.tokens import Word, words_of_value
 from fhirsynth.letters.facts import Fact, Stay
 
 MEDICINES = frozenset({"given", "started", "stopped", "changed", "continued"})
@@ -39,6 +39,10 @@ class Known:
         self.stay, self.lexicon = stay, lexicon
         self.knowledge = knowledge or load()
         self.by_id = {fact.id: fact for fact in stay.facts}
+        self.required = [fact for fact in stay.facts if fact.required]
+        self._by_kind: dict[str, list[Fact]] = {}
+        for fact in stay.facts:
+            self._by_kind.setdefault(fact.kind, []).append(fact)
         #: Facts by each thing that they name.
         self.holders: dict[Ref, list[Fact]] = defaultdict(list)
         #: Panels told as normal, and their tests.
@@ -83,9 +87,13 @@ class Known:
 
     # ---- what is asked
 
-    def of(self, kind: str) -> list[Fact]:
-        """The facts of one kind."""
-        return self.stay.of(kind)
+    def of(self, kind: str) -> Sequence[Fact]:
+        """The facts of one kind, in order."""
+        return self._by_kind.get(kind, ())
+
+    def first(self, kind: str) -> Fact | None:
+        """The first fact of a kind, if there is one."""
+        return next(iter(self.of(kind)), None)
 
     def holds(self, refs: Iterable[Ref]) -> list[Fact]:
         """The facts that name one of these things."""
@@ -104,7 +112,7 @@ class Known:
                 if f"test:{key}" in fact.tags:
                     found |= fact.tags & {"fell", "rose", "normalised", "improved", "worsened"}
             return frozenset(found)
-        first, last = self.stay.first("obs"), self.stay.first("obsend")
+        first, last = self.first("obs"), self.first("obsend")
         if first is None or last is None or key not in first.values or key not in last.values:
             return frozenset()
         before, after = (float(_NUMBER.search(f.values[key].text).group()) for f in (first, last))  # type: ignore[union-attr]
@@ -137,50 +145,48 @@ class Known:
     def _things(self, fact: Fact) -> None:
         named: set[Ref] = set()
         for slot, value in fact.values.items():
-            said = [value.text, value.patient] if value.patient else [value.text]
-            for text in said:
-                refs = self.lexicon.refs(text)
+            for text in (value.text, value.patient) if value.patient else (value.text,):
+                named |= self.lexicon.refs(text)
                 if slot == "":
                     self.main[fact.id] = self.main.get(fact.id, frozenset()) | self._main(fact, text)
-                named |= refs
         allowed = _NAMES.get(fact.kind, _OTHER)
         for tag in fact.tags:
             if tag.startswith("test:"):
                 named.add(("test", tag.removeprefix("test:")))
         if fact.kind in BEDSIDE:
             named |= {("vital", slot) for slot in fact.values}
-        for ref in sorted(named):
+        for ref in named:
             if ref[0] in allowed:
                 self.holders[ref].append(fact)
         if fact.kind == "normal":
-            for ref in sorted(named):
+            for ref in named:
                 if ref[0] == "panel":
                     self.normal.add(ref)
                     for member in self.knowledge.panels[ref[1]].members:
                         self.normal.add(("test", member))
                         self.holders[("test", member)].append(fact)
         elif fact.kind in TESTS:
-            for key, panel in self.knowledge.panels.items():
-                if any(("test", member) in named for member in panel.members):
-                    self.holders[("panel", key)].append(fact)
+            for panel in {panel for kind, key in named if kind == "test" for panel in self.lexicon.panels.get(key, ())}:
+                self.holders["panel", panel].append(fact)
 
     def _main(self, fact: Fact, text: str) -> frozenset[Ref]:
-        allowed = _NAMES.get(fact.kind, _OTHER)
-        return frozenset(ref for ref in self.lexicon.named(text) if ref[0] in allowed)
+        return _of_kinds(self.lexicon.named(text), _NAMES.get(fact.kind, _OTHER))
 
     def _figures(self, fact: Fact) -> None:
         for slot, value in fact.values.items():
             self.texts.append(value.text)
             if value.type in _PLACES:
                 self.places.append(value.text.lower())
-            for number, form in beside(value.text):
-                self.beside[number].add(form)
-            found = of_value(value.text)
-            for quantity in found:
-                self._figure(fact, slot, value.type, quantity)
             if value.type == "age":
                 self.ages.add(age_value(value.text))
                 self.numbers.add(float(age_value(value.text)[0]))
+            around, found = _in_figures(value.text)
+            for number, form in around:
+                self.beside[number].add(form)
+            if not found:
+                continue
+            for quantity in found:
+                self._figure(fact, slot, value.type, quantity)
             if fact.kind in BEDSIDE and slot in ("temperature", "pulse", "rr", "sats", "bp", "news2", "oxygen"):
                 self._reading(("vital", slot), found)
             elif fact.kind in TESTS and slot in ("value", "first", "last"):
@@ -247,9 +253,19 @@ _NAMES: Mapping[str, frozenset[str]] = {
 
 
 @lru_cache(maxsize=20_000)
-def beside(text: str) -> tuple[tuple[float, str], ...]:
-    """The bare numbers of a fact's text, each with a word that stands beside it."""
-    said = words(text)
+def _of_kinds(refs: frozenset[Ref], kinds: frozenset[str]) -> frozenset[Ref]:
+    return frozenset(ref for ref in refs if ref[0] in kinds)
+
+
+@lru_cache(maxsize=20_000)
+def _in_figures(text: str) -> tuple[tuple[tuple[float, str], ...], tuple[Quantity, ...]]:
+    """The bare numbers of a fact's text with the words beside them, and its quantities: texts come again and again."""
+    said = words_of_value(text)
+    return _beside(said), tuple(quantities(text, said))
+
+
+def _beside(said: Sequence[Word]) -> tuple[tuple[float, str], ...]:
+    """Bare numbers, each with a word that stands beside it."""
     numbers = [(place, float(w.text.replace(",", ""))) for place, w in enumerate(said) if _PLAIN.fullmatch(w.text)]
     around = (
         (number, said[at].form) for place, number in numbers for at in (place - 1, place + 1) if 0 <= at < len(said)

@@ -28,7 +28,7 @@ _SAID = re.compile(r"[ ](?:was|were|is|are|remained|proved|came back|found|being
 def check(reading: Reading, known: Known) -> Iterator[Problem]:
     """Tests told as high, low or normal that are not, and levels said of what has none."""
     levels = _levels()
-    for place, word in enumerate(reading.words):
+    for place, word in enumerate(() if reading.forms.isdisjoint(levels) else reading.words):
         level = levels.get(word.form)
         if level is None or reading.term_at(word.start) or reading.supposed(word.start):
             continue
@@ -157,7 +157,7 @@ def _has_no_level(mention: Mention, *kinds: str) -> bool:
 
 def _ranges(reading: Reading) -> Iterator[Problem]:
     """ "In the low range" of a sentence that names nothing with a range, or right behind what has none."""
-    for match in _RANGE.finditer(reading.text):
+    for match in _RANGE.finditer(reading.text) if "range" in reading.lower else ():
         start, end = reading.sentence(match.start())
         said = {word.form for word in reading.said(start, end)}
         if _named(reading, start, match.start()) or said & data.word_set("level", "measurable"):

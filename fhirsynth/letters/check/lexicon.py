@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from fhirsynth.knowledge import Knowledge, load
 from fhirsynth.letters.check import data
-from fhirsynth.letters.check.tokens import Word, words
+from fhirsynth.letters.check.tokens import Word, Words, words_of_value
 from fhirsynth.letters.stays import words as letter_words
 
 Ref = tuple[str, str]
@@ -38,9 +38,24 @@ class Mention(NamedTuple):
     behind: int
     refs: frozenset[Ref]
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of what it may name."""
+        return _kinds(self.refs)
+
     def of(self, kind: str) -> frozenset[Ref]:
         """What it names of one kind."""
-        return frozenset(ref for ref in self.refs if ref[0] == kind)
+        return _of_kind(self.refs, kind)
+
+
+@lru_cache(maxsize=20_000)
+def _kinds(refs: frozenset[Ref]) -> frozenset[str]:
+    return frozenset(kind for kind, _ in refs)
+
+
+@lru_cache(maxsize=20_000)
+def _of_kind(refs: frozenset[Ref], wanted: str) -> frozenset[Ref]:
+    return frozenset(ref for ref in refs if ref[0] == wanted)
 
 
 class Lexicon:
@@ -51,6 +66,8 @@ class Lexicon:
         self.first_names: frozenset[str] = frozenset()
         #: Classes of each medicine, to hold against allergies.
         self.classes: dict[Ref, set[str]] = defaultdict(set)
+        #: Panels that each test is part of, by their keys.
+        self.panels: dict[str, list[str]] = defaultdict(list)
         self._refs: dict[str, frozenset[Ref]] = {}
         self._named: dict[str, frozenset[Ref]] = {}
 
@@ -69,35 +86,28 @@ class Lexicon:
         terms: dict[str | None, frozenset[Ref]] = node.setdefault(_END, {})
         terms[exact] = terms.get(exact, frozenset()) | frozenset(refs)
 
-    def longest(self, text: str, said: Sequence[Word]) -> list[Mention]:
+    def longest(self, text: str, said: Words) -> list[Mention]:
         """The terms of a text, the longest at each place; no two overlap."""
         found: list[Mention] = []
-        tree, at, end = self._tree, 0, len(said)
-        while at < end:
-            node = tree.get(said[at].form)
-            if node is None:
-                at += 1
-                continue
-            best = None
-            for mention in self._from(text, said, at):
-                best = mention
-            if best is None:
-                at += 1
-            else:
-                found.append(best)
-                at = best.behind
+        tree, behind = self._tree, 0
+        for at, form in enumerate(said.forms):
+            if form in tree and at >= behind:
+                here = list(self._from(text, said, at))
+                found += here[-1:]
+                behind = here[-1].behind if here else behind
         return found
 
     def all(self, text: str) -> Iterator[Mention]:
         """Every term of a text at every place, also inside longer ones."""
-        said = words(text)
-        for at in range(len(said)):
-            yield from self._from(text, said, at)
+        said = words_of_value(text)
+        for at, form in enumerate(said.forms):
+            if form in self._tree:
+                yield from self._from(text, said, at)
 
     def named(self, text: str) -> frozenset[Ref]:
         """All that a text names by its longest terms."""
         if text not in self._named:
-            refs = frozenset(ref for mention in self.longest(text, words(text)) for ref in mention.refs)
+            refs = frozenset(ref for mention in self.longest(text, words_of_value(text)) for ref in mention.refs)
             if len(self._named) >= _KEPT:
                 return refs
             self._named[text] = refs
@@ -105,8 +115,9 @@ class Lexicon:
 
     def refs(self, text: str) -> frozenset[Ref]:
         """All that a text names, by longer and by shorter terms; what only sounds in a longer term is left out."""
-        if text in self._refs:
-            return self._refs[text]
+        known = self._refs.get(text)
+        if known is not None:
+            return known
         opaque = data.phrases("ambiguous", "opaque")
         found = list(self.all(text))
         closed = [mention for mention in found if data.forms(text[mention.start : mention.end]) in opaque]
@@ -131,16 +142,20 @@ class Lexicon:
             terms = node.get(_END)
             if terms:
                 start, end = said[at].start, said[place - 1].end
-                refs = terms.get(None, frozenset()) | self._as_written(terms, text[start:end])
+                refs = self._as_written(terms, text[start:end])
                 if refs:
                     yield Mention(start, end, at, place, refs)
 
     @staticmethod
     def _as_written(terms: Mapping[str | None, frozenset[Ref]], surface: str) -> frozenset[Ref]:
+        """What a term names that is written so; the set that it names in any case, where there is no other."""
+        always = terms.get(None, frozenset())
+        if len(terms) == 1 and always:
+            return always
         found = terms.get(surface) or terms.get(f"#{surface}")
         if found is None and surface.endswith("s"):
             found = terms.get(surface[:-1])
-        return found or frozenset()
+        return always | found if found else always
 
 
 @cache
@@ -234,6 +249,8 @@ def _tests(lex: Lexicon, knowledge: Knowledge) -> None:
             lex.add(observable.name, [("test", key)])
             lex.add(observable.name.removeprefix("Serum ").removesuffix(" level"), [("test", key)])
     for key, panel in knowledge.panels.items():
+        for member in panel.members:
+            lex.panels[member].append(key)
         lex.add(panel.name, [("panel", key)])
         lex.add(said["panel"].get(key, {"letter": panel.name})["letter"], [("panel", key)])
     for kind in ("test", "panel", "vital"):

@@ -28,23 +28,25 @@ def check(reading: Reading, known: Known) -> Iterator[Problem]:
     named = [mention for mention in reading.mentions if mention.of("medicine")]
     statuses = Statuses(reading, named)
     for mention in named:
+        told = statuses.of(mention)
+        if told not in _BORNE_OUT and not known.of("allergy"):
+            continue
         if not reading.about_allergy(mention.start) and not allergies.avoided(reading, mention):
-            yield from _status(reading, known, statuses, mention)
+            yield from _status(reading, known, told, mention)
     for quantity in reading.quantities:
         if is_dose(quantity) and reading.term_at(quantity.start) is None:
             yield from _dose(reading, known, named, quantity)
 
 
-def subject(reading: Reading, named: list[Mention], quantity: Quantity) -> Mention | None:
+def _subject(reading: Reading, quantity: Quantity) -> Mention | None:
     """The medicine that an amount belongs to: the last one before it in its sentence, else the first one behind."""
-    start, end = reading.sentence(quantity.start)
-    own = [mention for mention in named if start <= mention.start < end]
+    own = [mention for mention in reading.within(*reading.sentence(quantity.start)) if "medicine" in mention.kinds]
     before = [mention for mention in own if mention.end <= quantity.start]
     return before[-1] if before else own[0] if own else None
 
 
 def _dose(reading: Reading, known: Known, named: list[Mention], quantity: Quantity) -> Iterator[Problem]:
-    mention = subject(reading, named, quantity)
+    mention = _subject(reading, quantity)
     wanted = (quantity.type, quantity.value)
     if mention is None:
         unknown = quantity.type == "measure" and quantity.value not in known.loose
@@ -81,12 +83,11 @@ def _may_stand_alone(reading: Reading, named: list[Mention], quantity: Quantity)
     return any(last[0] <= mention.start < last[1] for mention in named)
 
 
-def _status(reading: Reading, known: Known, statuses: Statuses, mention: Mention) -> Iterator[Problem]:
+def _status(reading: Reading, known: Known, told: str, mention: Mention) -> Iterator[Problem]:
     refs = mention.of("medicine")
-    told = statuses.of(mention)
     if told != "stopped":
         allergy = known.blocked(refs)
-        kinds = {fact.kind for fact in known.medicines(refs)}
+        kinds = {fact.kind for fact in known.medicines(refs)} if allergy is not None else set()
         if allergy is not None and (told == "started" or kinds & {"started", "given"} or not kinds):
             found = reading.text[mention.start : mention.end]
             yield Problem("allergy-conflict", mention.start, mention.end, found, allergy.text, allergy.id)

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
+from fhirsynth.letters.check.data import forms
 from fhirsynth.letters.check.known import Known
 from fhirsynth.letters.check.problem import Problem
 from fhirsynth.letters.check.quantities import age_value
 from fhirsynth.letters.check.reading import Reading
 
+#: Mrs, Mr, Miss, Ms, Mx, Dr, Professor, Prof, Master, Sister and a name. This and the next begin with a set of
+#: characters, for which a search is quick.
 _TITLED = re.compile(
-    r"\b(Mrs|Mr|Miss|Ms|Mx|Dr|Professor|Prof|Master|Sister)\b\.? "
+    r"([DMPS](?<!\w.)(?:(?<=M)(?:rs?|iss|s|x|aster)|(?<=D)r|(?<=P)rof(?:essor)?|(?<=S)ister))\b\.? "
     r"([A-Z][\w'’]*(?:[- ](?:[A-Z][\w'’]*|de|van|der|al)\b)*)"
 )
 _FEMALE = frozenset({"she", "her", "hers", "herself", "woman", "lady", "girl"})
 _MALE = frozenset({"he", "him", "his", "himself", "man", "gentleman", "boy"})
+_FORMS = {words: frozenset(form for word in words for form in forms(word)) for words in (_FEMALE, _MALE)}
 _SEXED = re.compile(rf"\b(?:{'|'.join(sorted(_FEMALE | _MALE))})\b", re.I)
 _TITLE_SEX = {"Mrs": "female", "Miss": "female", "Ms": "female", "Mr": "male", "Master": "male"}
 _POSSESSIVE = re.compile(r"['’]s\b")
 _AGED = re.compile(r"\bage|old\b", re.I)
-_CAPITAL = re.compile(r"\b[A-Z][a-zà-ÿ'’]{2,}\b")
+_CAPITAL = re.compile(r"[A-Z](?<!\w.)[a-zà-ÿ'’]{2,}\b")
 
 
 def check(reading: Reading, known: Known) -> Iterator[Problem]:
@@ -28,7 +33,7 @@ def check(reading: Reading, known: Known) -> Iterator[Problem]:
     yield from _names(reading, known)
     yield from _sex(reading, known)
     yield from _ages(reading, known)
-    patient = known.stay.first("patient")
+    patient = known.first("patient")
     number = patient.values["nhs"].code if patient is not None and "nhs" in patient.values else None
     for quantity in reading.quantities:
         if quantity.type == "nhs" and number and quantity.value != number:
@@ -47,6 +52,8 @@ def _names(reading: Reading, known: Known) -> Iterator[Problem]:
         if problem is not None:
             rule, expected, fact = problem
             yield Problem(rule, match.start(), end, text[match.start() : end], expected, fact)
+    if _with_genitives(known.lexicon.first_names).isdisjoint(_CAPITAL.findall(text)):
+        return
     for match in _CAPITAL.finditer(text):
         name = match.group().removesuffix("'s").removesuffix("’s")
         if name not in known.lexicon.first_names or name in known.words:
@@ -55,8 +62,14 @@ def _names(reading: Reading, known: Known) -> Iterator[Problem]:
             continue
         if any(m.start <= match.start() < m.end for m in reading.mentions):
             continue
-        patient = known.stay.first("patient")
+        patient = known.first("patient")
         yield Problem("name", match.start(), match.end(), name, patient.text if patient else "", "patient:1")
+
+
+@lru_cache(maxsize=4)
+def _with_genitives(names: frozenset[str]) -> frozenset[str]:
+    """Names as they are and with the ending of a genitive."""
+    return frozenset(name + ending for name in names for ending in ("", "'s", "’s"))
 
 
 def _person(known: Known, title: str, names: list[str]) -> tuple[str, str, str] | None:
@@ -78,6 +91,8 @@ def _person(known: Known, title: str, names: list[str]) -> tuple[str, str, str] 
 
 def _sex(reading: Reading, known: Known) -> Iterator[Problem]:
     wrong = _MALE if known.sex == "female" else _FEMALE
+    if reading.forms.isdisjoint(_FORMS[wrong]):
+        return
     for match in _SEXED.finditer(reading.text):
         word = match.group().lower()
         if word not in wrong or match.group().isupper():
@@ -86,7 +101,7 @@ def _sex(reading: Reading, known: Known) -> Iterator[Problem]:
 
 
 def _ages(reading: Reading, known: Known) -> Iterator[Problem]:
-    patient = known.stay.first("patient")
+    patient = known.first("patient")
     if patient is None:
         return
     for quantity in reading.quantities:

@@ -6,6 +6,8 @@ import re
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from fhirsynth.letters.check.tokens import Words, words
+
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = (
     r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?"
@@ -16,7 +18,9 @@ _COUNTS = {
     "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
     "eleven": 11, "twelve": 12,
 }  # fmt: skip
-_COUNT = r"(?:\d+(?:\.\d+)?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
+_COUNT_SAID = r"(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
+_COUNT_WRITTEN = r"\d+(?:\.\d+)?"
+_COUNT = rf"(?:{_COUNT_WRITTEN}|{_COUNT_SAID})"
 _FORM = (
     r"(?:tablets?|capsules?|puffs?|sachets?|drops?|vials?|sprays?|patch(?:es)?|inhalations?|ampoules?|suppositor(?:y|ies)"
     r"|caps|tabs?)"
@@ -39,34 +43,63 @@ _UNIT = (
     r"|m?I?[Uu]/(?:L|l|ml)|units/ml|kg/m²|mL/min|ml/min|fL|micrograms?|nanograms?|mcg|mg|mls?|units?|kg|cm|%"
     r"|per cent|g(?![a-z/]))"
 )
-_UNIT = _UNIT.replace(" ", "[ ]")  # the pattern below is verbose
-_ALL = re.compile(
+_UNIT = _UNIT.replace(" ", "[ ]")  # the patterns below are verbose
+_DATE = rf"\d{{1,2}}(?:st|nd|rd|th)?[ ](?:of[ ])?{_MONTH}\b(?:,?[ ]\d{{4}})?"
+_A_PERIOD = rf"(?:a|per|each|every)[ ]{_PERIOD}\b"
+_LASTS = r"(?:more[ ])?(?:nights?|days?|weeks?|months?|hours?|years?|minutes?)\b"
+#: Quantities that begin with a figure; `match` at each place where one may begin is quicker than a search for them.
+_WRITTEN = re.compile(
     rf"""
       (?P<nhs>(?<![\d])\d{{3}}[ -]\d{{3}}[ -]\d{{4}}(?!\d))
     | (?P<phone>(?<!\d)\(?0\d{{2,4}}\)?[ ]?\d{{3,4}}[ ]?\d{{3,4}}(?!\d))
     | (?P<iso>\b\d{{4}}-\d\d-\d\d\b)
     | (?P<slashed>(?<![\d/])\d{{1,2}}/\d{{1,2}}/\d{{2,4}}(?![\d/]))
-    | (?P<date>\b(?:{_DAY}[ ])?\d{{1,2}}(?:st|nd|rd|th)?[ ](?:of[ ])?{_MONTH}\b(?:,?[ ]\d{{4}})?)
+    | (?P<date>\b{_DATE})
     | (?P<time>\b\d{{1,2}}(?:[:.]\d\d)?[ ]?(?:am|pm)\b|\b\d{{1,2}}:\d\d\b(?!:))
     | (?P<age>\b\d{{1,3}}[- ](?:year|month|week|day)s?[- ]old\b
-        |\b(?:[Aa]ged?:?|At)[ ](?P<years>\d{{1,3}}(?:[ ](?:months?|weeks?|days?))?)\b
-            (?![-.:/%,][\d]|[ ]?(?:{_UNIT}|[ap]m\b))
-        |(?:(?<=\A)|(?<=\n)|(?<=[.][ ]))(?P<opening>\d{{1,3}})(?=,[ ][a-z]|[ ]and[ ])
-        |\b(?:patient|man|woman|lady|gentleman|boy|girl|(?:Mrs?|Miss|Ms)[ ][A-Z][\w'’-]+),[ ]
-            (?P<after>\d{{1,3}})(?=[:,;.][ ])
-        |\b(?:is|was)[ ](?P<is>\d{{1,3}})(?=[ ]and\b|[ ]years[ ]old|,[ ](?:and|he|she)\b))
+        |(?:(?<=\A)|(?<=\n)|(?<=[.][ ]))(?P<opening>\d{{1,3}})(?=,[ ][a-z]|[ ]and[ ]))
     | (?P<pressure>(?<![\d/.])\d{{2,3}}/\d{{2,3}}(?![\d/])(?:[ ]?mmHg)?)
-    | (?P<often>\b(?:once|twice|(?:{_COUNT})[ ]times)[ ](?:a|per|each|every)[ ]{_PERIOD}\b
-        |\b(?:once|twice)[ ](?:daily|weekly)\b|\b(?:{_COUNT})[ ]times[ ]daily\b
-        |\bevery[ ]{_COUNT}(?:[ ]to[ ]{_COUNT})?[ ](?:hours|days|months|weeks)\b
-        |\b(?:OD|BD|TDS|TID|QDS|QID|bd|tds|qds)\b)
-    | (?P<amount>\b(?:half[ ]an?|{_COUNT})[ ]{_FORM}\b)
-    | (?P<length>\b(?:\d+|{_COUNT})[ ](?:more[ ])?(?:nights?|days?|weeks?|months?|hours?|years?|minutes?)\b)
+    | (?P<often>\b{_COUNT_WRITTEN}[ ]times[ ](?:{_A_PERIOD}|daily\b))
+    | (?P<amount>\b{_COUNT_WRITTEN}[ ]{_FORM}\b)
+    | (?P<length>\b{_COUNT_WRITTEN}[ ]{_LASTS})
     | (?P<measure>(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?:-\d+(?:\.\d+)?)?[ ]?{_UNIT}(?![A-Za-z²]))
     | (?P<number>(?<![\w.,/-])\d+(?:,\d{{3}})*(?:\.\d+)?(?![\w]))
     """,
     re.X,
 )
+#: … and with a word.
+_SAID = re.compile(
+    rf"""
+      (?P<date>\b{_DAY}[ ]{_DATE})
+    | (?P<age>\b(?:[Aa]ged?:?|At)[ ](?P<years>\d{{1,3}}(?:[ ](?:months?|weeks?|days?))?)\b
+            (?![-.:/%,][\d]|[ ]?(?:{_UNIT}|[ap]m\b))
+        |\b(?:patient|man|woman|lady|gentleman|boy|girl|(?:Mrs?|Miss|Ms)[ ][A-Z][\w'’-]+),[ ]
+            (?P<after>\d{{1,3}})(?=[:,;.][ ])
+        |\b(?:is|was)[ ](?P<is>\d{{1,3}})(?=[ ]and\b|[ ]years[ ]old|,[ ](?:and|he|she)\b))
+    | (?P<often>\b(?:once|twice|{_COUNT_SAID}[ ]times)[ ]{_A_PERIOD}
+        |\b(?:once|twice)[ ](?:daily|weekly)\b|\b{_COUNT_SAID}[ ]times[ ]daily\b
+        |\bevery[ ]{_COUNT}(?:[ ]to[ ]{_COUNT})?[ ](?:hours|days|months|weeks)\b
+        |\b(?:OD|BD|TDS|TID|QDS|QID|bd|tds|qds)\b)
+    | (?P<amount>\b(?:half[ ]an?|{_COUNT_SAID})[ ]{_FORM}\b)
+    | (?P<length>\b{_COUNT_SAID}[ ]{_LASTS})
+    """,
+    re.X,
+)
+#: Where a quantity of figures may begin: a figure, or a sign right before one.
+_FIGURE = re.compile(r"[-(\d]\d*")
+#: The words that one of words may begin with.
+_LEADING = frozenset(
+    (
+        *("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday", "Age", "Aged", "age", "aged"),
+        *("At", "patient", "man", "woman", "lady", "gentleman", "boy", "girl", "Mr", "Mrs", "Miss", "Ms", "is", "was"),
+        *("once", "twice", "every", "half", "OD", "BD", "TDS", "TID", "QDS", "QID", "bd", "tds", "qds", *_COUNTS),
+    )
+)
+_PIECE = re.compile(r"[^'’]+")
+#: Of an age, the groups that hold the number where words stand before it.
+_BARE_AGES = {_WRITTEN: ("opening",), _SAID: ("years", "is", "after")}
+_AMOUNT = re.compile(rf"(half an?|{_COUNT}) ({_FORM})")
+_DATES = frozenset({"iso", "slashed", "date"})
 _DIGITS = re.compile(r"\d[\d,]*(?:\.\d+)?")
 _FREQUENCIES = {"od": "1/day", "bd": "2/day", "tds": "3/day", "tid": "3/day", "qds": "4/day", "qid": "4/day"}
 
@@ -85,52 +118,83 @@ class Quantity(NamedTuple):
     value: Any
 
 
-def quantities(text: str) -> list[Quantity]:
-    """All quantities of a text, in order."""
-    found = []
-    for match in _ALL.finditer(text):
-        kind = match.lastgroup or ""
-        start, end = match.span()
-        said = match.group()
-        if kind == "age":
-            for bare in ("years", "is", "opening", "after"):
-                if match.group(bare):
-                    start, said = match.start(bare), match.group(bare)
-        found.append(_quantity(start, end, kind, said))
+def quantities(text: str, said: Words | None = None) -> list[Quantity]:
+    """All quantities of a text, in order. `said`: its words, where they have been found before."""
+    found, end = [], 0
+    for at in _beginnings(text, words(text) if said is None else said):
+        if at < end:
+            continue
+        pattern = _SAID if text[at].isalpha() else _WRITTEN
+        match = pattern.match(text, at)
+        if match is not None:
+            end = match.end()
+            found.append(_quantity(match))
     return found
 
 
+def _beginnings(text: str, said: Words) -> list[int]:
+    """The places where a quantity may begin, in order."""
+    places: list[int] = []
+    for match in _FIGURE.finditer(text):
+        start, end = match.span()
+        if text[start] not in "-(":
+            places.append(start)
+        elif end - start > 1:
+            places += (start, start + 1)
+    leading = zip(said.starts, map(_leading.__getitem__, said.texts), strict=True)
+    worded = [start + offset for start, offsets in leading if offsets for offset in offsets]
+    return sorted(places + worded) if worded else places
+
+
+class _Leading(dict[str, tuple[int, ...]]):
+    """Where in a word a quantity may begin, worked out once each; behind an apostrophe a word begins as well."""
+
+    def __missing__(self, word: str) -> tuple[int, ...]:
+        places = tuple(piece.start() for piece in _PIECE.finditer(word) if piece.group() in _LEADING)
+        self[word] = places
+        return places
+
+
+_leading = _Leading()
+
+
+def _quantity(match: re.Match[str]) -> Quantity:
+    kind = match.lastgroup or ""
+    start, end = match.span()
+    said = match.group()
+    if kind == "age":
+        for bare in _BARE_AGES[match.re]:
+            if match.group(bare):
+                start, said = match.start(bare), match.group(bare)
+    return Quantity(start, end, "date" if kind in _DATES else kind, said, _value(kind, said))
+
+
 @lru_cache(maxsize=20_000)
-def of_value(text: str) -> tuple[Quantity, ...]:
-    """The quantities of a fact's text, which comes again and again."""
-    return tuple(quantities(text))
-
-
-def _quantity(start: int, end: int, kind: str, said: str) -> Quantity:
-    value: object = said
-    if kind in ("iso", "slashed", "date"):
-        kind, value = "date", date_value(said)
-    elif kind == "time":
-        value = _time(said)
-    elif kind == "age":
-        value = age_value(said)
-    elif kind == "pressure":
-        value = (said.removesuffix("mmHg").strip(), "mmHg")
-    elif kind == "nhs":
-        value = re.sub(r"\D", "", said)
-    elif kind == "often":
-        value = _often(said)
-    elif kind == "amount":
-        count, form = re.fullmatch(rf"(half an?|{_COUNT}) ({_FORM})", said).groups()  # type: ignore[union-attr]
-        value = (_count(count), form[:3])
-    elif kind == "length":
+def _value(kind: str, said: str) -> object:
+    """The form for comparison of a quantity of a kind that is written so."""
+    if kind in _DATES:
+        return date_value(said)
+    if kind == "time":
+        return _time(said)
+    if kind == "age":
+        return age_value(said)
+    if kind == "pressure":
+        return said.removesuffix("mmHg").strip(), "mmHg"
+    if kind == "nhs":
+        return re.sub(r"\D", "", said)
+    if kind == "often":
+        return _often(said)
+    if kind == "amount":
+        count, form = _AMOUNT.fullmatch(said).groups()  # type: ignore[union-attr]
+        return _count(count), form[:3]
+    if kind == "length":
         pieces = said.replace(" more", "").split()
-        value = (_count(pieces[0]), pieces[1].rstrip("s"))
-    elif kind == "measure":
-        value = _measure(said)
-    elif kind == "number":
-        value = float(said.replace(",", "").rstrip("."))
-    return Quantity(start, end, kind, said, value)
+        return _count(pieces[0]), pieces[1].rstrip("s")
+    if kind == "measure":
+        return _measure(said)
+    if kind == "number":
+        return float(said.replace(",", "").rstrip("."))
+    return said
 
 
 def _count(word: str) -> float:

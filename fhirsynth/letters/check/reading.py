@@ -9,16 +9,19 @@ from functools import cached_property
 from fhirsynth.letters.check import data
 from fhirsynth.letters.check.lexicon import Lexicon, Mention
 from fhirsynth.letters.check.quantities import Quantity, is_figure, quantities
-from fhirsynth.letters.check.tokens import Word, clauses, sentences, words
+from fhirsynth.letters.check.tokens import Cuts, Word, all_forms, clauses, sentences, words
 
 _BEFORE_TERM = 9  # words looked back for a denial
 _BEHIND_TERM = 3
+_MARKS = frozenset(".;:,(\n")  # right behind a term they cut it off from what follows
 _SUBJECT, _PHRASE = 16, 4  # words behind a symptom in which a verb is looked for, and of such a phrase
 _ALLERGIES = re.compile(
     r"allerg(?!ic (?:reaction|rhinitis|contact))|reactions? to|adverse reaction|recorded reaction|react(?:s|ed)? "
     r"|intoleran|sensitiv",
     re.I,
 )
+#: … which has one of these in it
+_OF_ALLERGIES = ("allerg", "react", "intoleran", "sensitiv")
 _BREATHING = re.compile(r"\d ?%|\b(?:sats?|saturations?|SpO2|oxygen|weaned|breathing|on (?=RA))\b", re.I)
 #: The numbers that people ring: emergency, urgent advice.
 EMERGENCY = frozenset({111.0, 999.0, 112.0, 119.0})
@@ -30,23 +33,39 @@ class Reading:
 
     def __init__(self, text: str, lexicon: Lexicon, key: str = "") -> None:
         self.text, self.key, self.lexicon = text, key, lexicon
-        self.words: list[Word] = words(text)
-        self.starts = [word.start for word in self.words]
+        self.words = words(text)
+        self.starts = self.words.starts
+        #: All its words in normal form, and the parts of those with an apostrophe: whether a rule has to look closer.
+        self.forms = all_forms(self.words.forms)
         self.sentences = sentences(text)
-        self.clauses = clauses(text, self.sentences)
         self.mentions: list[Mention] = [m for m in lexicon.longest(text, self.words) if self._noun(m)]
         self._firsts = [mention.start for mention in self.mentions]
-        self.quantities: list[Quantity] = quantities(text)
+        self.quantities: list[Quantity] = quantities(text, self.words)
 
     # ---- where things stand
 
+    @cached_property
+    def lower(self) -> str:
+        """The text in small letters, for a look whether a pattern can match."""
+        return self.text.lower()
+
+    @cached_property
+    def spoken(self) -> str:
+        """The words in normal form, with a blank between two."""
+        return " ".join(self.words.forms)
+
+    @cached_property
+    def clauses(self) -> Cuts:
+        """The text cut into clauses."""
+        return clauses(self.text, self.sentences)
+
     def sentence(self, at: int) -> tuple[int, int]:
         """The sentence that holds a character."""
-        return self.sentences.span(self.sentences.of(at))
+        return self.sentences.around(at)
 
     def clause(self, at: int) -> tuple[int, int]:
         """The clause that holds a character."""
-        return self.clauses.span(self.clauses.of(at))
+        return self.clauses.around(at)
 
     def said(self, start: int, end: int) -> list[Word]:
         """The words of a stretch."""
@@ -142,8 +161,6 @@ class Reading:
         start, end = self.sentence(mention.start)
         before, between = data.word_set("negation", "before"), data.word_set("negation", "between")
         place = mention.first - 1
-        own = {m.first: m for m in self.mentions if m.behind <= mention.first}
-        spans = {m.behind - 1: m.first for m in own.values()}
         for _ in range(_BEFORE_TERM):
             if place < 0 or self.words[place].start < start:
                 break
@@ -155,23 +172,36 @@ class Reading:
                 return True
             if place and (self.words[place - 1].form, word.form) in data.phrases("negation", "phrases"):
                 return True
-            if place in spans:  # another term of the same list
-                place = spans[place] - 1
+            if place in self._last_words:  # another term of the same list
+                place = self._last_words[place] - 1
                 continue
             if word.form not in between and word.form not in data.findings():
                 break
             place -= 1
-        behind = [word.form for word in self.said(mention.end, end)[: _BEHIND_TERM + 3]]
-        if any(mark in self.text[mention.end : mention.end + 1] for mark in ".;:,(\n"):
+        if self.text[mention.end : mention.end + 1] in _MARKS:
             return False
-        return any(tuple(behind[: len(phrase)]) == phrase for phrase in data.phrases("negation", "behind"))
+        behind = [word.form for word in self.said(mention.end, end)[: _BEHIND_TERM + 3]]
+        denials = data.starts("negation", "behind")
+        return bool(behind) and any(tuple(behind[: len(phrase)]) == phrase for phrase in denials.get(behind[0], ()))
+
+    @cached_property
+    def _last_words(self) -> dict[int, int]:
+        """The place of each term's first word by that of its last."""
+        return {mention.behind - 1: mention.first for mention in self.mentions}
 
     def about_allergy(self, at: int) -> bool:
         """Whether the line at a character speaks of allergies, by its words or its section."""
         if self.key.startswith(ALLERGY_SECTION):
             return True
+        if not self._of_allergies:
+            return False
         start, end = self.sentence(at)
         return _ALLERGIES.search(self.text, start, end) is not None or self._heading(at).startswith(ALLERGY_SECTION)
+
+    @cached_property
+    def _of_allergies(self) -> bool:
+        """Whether any sentence, or heading, speaks of allergies."""
+        return any(part in self.lower for part in _OF_ALLERGIES)
 
     @cached_property
     def _headings(self) -> list[tuple[int, str]]:

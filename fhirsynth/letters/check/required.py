@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property, lru_cache
 
 from fhirsynth.letters.check.allergies import NO_ALLERGIES
 from fhirsynth.letters.check.data import forms
@@ -36,8 +37,8 @@ def missing(
     """The required facts (of some kinds) that none of these texts states."""
     wanted = frozenset(kinds) if kinds is not None else None
     stated = _Stated(readings, known)
-    for fact in known.stay.facts:
-        if fact.required and (wanted is None or fact.kind in wanted) and not stated.states(fact):
+    for fact in known.required:
+        if (wanted is None or fact.kind in wanted) and not stated.states(fact):
             yield Problem("missing", 0, 0, "", _call(fact), fact.id, section)
 
 
@@ -50,24 +51,35 @@ class _Stated:
 
     def __init__(self, readings: Sequence[Reading], known: Known) -> None:
         self.readings, self.known = readings, known
-        self.refs: set[Ref] = set()
-        self.allergens: set[Ref] = set()
-        for reading in readings:
-            for mention in reading.mentions:
-                if reading.about_allergy(mention.start):
-                    self.allergens |= mention.refs
-                self.refs |= mention.refs
-        self.dates = {
-            q.value[:2] for r in readings for q in r.quantities if q.type == "date" and isinstance(q.value, tuple)
-        }
-        self.text = " ".join(" ".join(word.form for word in reading.words) for reading in readings)
+
+    @cached_property
+    def refs(self) -> frozenset[Ref]:
+        """All that the texts name."""
+        return frozenset().union(*(mention.refs for reading in self.readings for mention in reading.mentions))
+
+    @cached_property
+    def allergens(self) -> frozenset[Ref]:
+        """All that they name in speaking of allergies."""
+        named = ((reading, mention) for reading in self.readings for mention in reading.mentions)
+        return frozenset().union(*(m.refs for reading, m in named if reading.about_allergy(m.start)))
+
+    @cached_property
+    def dates(self) -> frozenset[tuple[int, int]]:
+        """Days and months of the dates in them."""
+        every = (q for reading in self.readings for q in reading.quantities if q.type == "date")
+        return frozenset(q.value[:2] for q in every if isinstance(q.value, tuple))
+
+    @cached_property
+    def text(self) -> str:
+        """Their words in normal form, with a blank around each."""
+        return f" {' '.join(reading.spoken for reading in self.readings)} "
 
     def states(self, fact: Fact) -> bool:
         """Whether a fact is stated, by its kind's own measure."""
         known = self.known
         refs = known.main.get(fact.id, frozenset())
         if fact.kind == "patient":
-            return any(person.names & self._capitals() for person in known.people if person.fact == fact.id)
+            return any(person.names & self._capitals for person in known.people if person.fact == fact.id)
         if fact.kind in ("admission", "discharge"):
             return self._dated(fact, "date") or ("destination" in fact.values and self._says(fact, "destination"))
         if fact.kind == "death":
@@ -96,13 +108,15 @@ class _Stated:
         value = fact.values.get(slot)
         if value is None:
             return True
-        said = f" {self.text} "
-        options = (value.text, value.patient)
-        return any(
-            f" {' '.join(f for f in forms(o) if f != 'the')} " in said or f" {' '.join(forms(o))} " in said
-            for o in options
-            if o
-        )
+        return any(said in self.text for option in (value.text, value.patient) if option for said in _sayings(option))
 
+    @cached_property
     def _capitals(self) -> frozenset[str]:
         return frozenset(word.text for reading in self.readings for word in reading.words if word.text[:1].isupper())
+
+
+@lru_cache(maxsize=20_000)
+def _sayings(text: str) -> tuple[str, str]:
+    """A text in normal form with a blank around each word, without "the" and as it is."""
+    said = forms(text)
+    return f" {' '.join(form for form in said if form != 'the')} ", f" {' '.join(said)} "

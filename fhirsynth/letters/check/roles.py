@@ -30,11 +30,12 @@ _OF = re.compile(r" of (?:a |an |the |only |just )?")
 _AT = re.compile(rf"(?: [a-z]+){{0,5}},? (?:at|measuring) {_ARTICLES}")
 #: What stands as a reading of nothing, behind each of them.
 _NO_READINGS = frozenset({"date", "time", "dose", "medicine", "condition", "procedure"})
+_NEVER_OF_A_TEST = _NO_READINGS | {"length"}
 _BEHIND_TEST = (
     (re.compile(r" \(?"), frozenset({"medicine"})),
     (re.compile(r" "), frozenset({"condition"})),
     (_READS, _NO_READINGS),
-    (_OF, _NO_READINGS | {"length"}),
+    (_OF, _NEVER_OF_A_TEST),
     (_AT, frozenset({"medicine", "condition", "dose", "date"})),
 )
 #: Between a medicine or a procedure and what would be its reading.
@@ -48,27 +49,36 @@ _DONE = re.compile(rf" {data.either('roles', 'done')}\b")
 
 
 class _Thing(NamedTuple):
-    """A term or a quantity of a text. `kind`: "" where it may be of several; `first`: place of its first word."""
+    """A term or a quantity of a text. `kind`: "" where it may be of several; `first`: place of its first word.
+
+    `behind`: place of the word behind it, of a term.
+    """
 
     start: int
     end: int
     kind: str
     first: int
+    behind: int
     mention: Mention | None
 
 
 def check(reading: Reading, known: Known) -> Iterator[Problem]:
     """What stands behind words that ask for another sort of thing, and readings of what has none."""
     things = {thing.start: thing for thing in _things(reading)}
+    last = max((thing.start for thing in things.values() if thing.kind in _NEVER_OF_A_TEST), default=0)
+    people = not reading.forms.isdisjoint(_PEOPLE)
     for thing in things.values():
         cue = _cue(reading, thing)
         never = cue and (thing.kind in _cues()[cue] or (thing.mention and _long_known(known, cue, thing.mention)))
         if never and not _of_another(reading, thing):
             yield _problem(reading, thing, f"not behind {' '.join(cue)!r}")
-        if thing.kind in _NO_AGES and _before_person(reading, thing):
+        if people and thing.kind in _NO_AGES and _before_person(reading, thing):
             yield _problem(reading, thing, "an age")
+        if reading.text[thing.end : thing.end + 1] not in (" ", ","):
+            continue  # nothing is told of it
         if thing.kind in ("test", "vital"):
-            yield from _no_reading(reading, things, thing)
+            if thing.start < last:
+                yield from _no_reading(reading, things, thing)
         elif thing.kind in ("medicine", "procedure", "condition", "panel"):
             yield from _amiss(reading, things, thing)
 
@@ -79,24 +89,24 @@ def _problem(reading: Reading, thing: _Thing, why: str) -> Problem:
 
 def _things(reading: Reading) -> Iterator[_Thing]:
     for mention in reading.mentions:
-        yield _Thing(mention.start, mention.end, _kind(reading, mention), mention.first, mention)
+        yield _Thing(mention.start, mention.end, _kind(reading, mention), mention.first, mention.behind, mention)
     for quantity in reading.quantities:
         kind = _sort(reading, quantity)
         if kind and reading.term_at(quantity.start) is None:
-            yield _Thing(quantity.start, quantity.end, kind, reading.place(quantity.start), None)
+            yield _Thing(quantity.start, quantity.end, kind, reading.place(quantity.start), 0, None)
 
 
 def _kind(reading: Reading, mention: Mention) -> str:
-    kinds = {kind for kind, _ in mention.refs}
+    kinds = mention.kinds
     if kinds <= {"test", "panel", "vital"}:
         return next(iter(kinds)) if len(kinds) == 1 else "test"
-    kinds.discard("allergen")
+    kinds -= {"allergen"}
     if "condition" in kinds and kinds <= {"condition", "finding", "reaction"}:
         names = (word.form for word in reading.words[mention.first : mention.behind])
         if not data.word_set("roles", "births").isdisjoint(names):
             return ""
         return "symptom" if "reaction" in kinds else "condition"
-    return kinds.pop() if len(kinds) == 1 else ""
+    return next(iter(kinds)) if len(kinds) == 1 else ""
 
 
 def _sort(reading: Reading, quantity: Quantity) -> str:
@@ -163,7 +173,7 @@ def _of_another(reading: Reading, thing: _Thing) -> bool:
 
 def _long_known(known: Known, cue: tuple[str, ...], mention: Mention) -> bool:
     """Whether a condition stands as why somebody came in and is only held as one that they had before."""
-    if cue not in data.phrases("roles", "why") or known.stay.first("dx") is None:
+    if cue not in data.phrases("roles", "why") or known.first("dx") is None:
         return False
     facts = known.holds(mention.refs)
     return bool(facts) and {fact.kind for fact in facts} == {"pmh"}
@@ -190,6 +200,9 @@ def _no_reading(reading: Reading, things: Mapping[int, _Thing], thing: _Thing) -
 
 def _amiss(reading: Reading, things: Mapping[int, _Thing], thing: _Thing) -> Iterator[Problem]:
     """What has no reading and is told with one, or is told as if it were of another sort."""
+    following = reading.words[thing.behind].form if thing.behind < len(reading.words) else ""
+    if following not in _verbs():
+        return
     text, (start, end) = reading.text, reading.sentence(thing.start)
     if thing.kind in ("medicine", "procedure"):
         said = _HAS.match(text, thing.end, end)
@@ -204,14 +217,26 @@ def _amiss(reading: Reading, things: Mapping[int, _Thing], thing: _Thing) -> Ite
     elif thing.kind in ("condition", "procedure", "panel") and _TAKE.match(text, thing.end, end):
         if not any(mention.of("medicine") for mention in reading.within(start, thing.start)):
             yield _problem(reading, thing, "a medicine")
-    elif not _opens(reading, thing, start):
-        return
     elif thing.kind == "condition" and _NORMAL.match(text, thing.end, end):
-        yield _problem(reading, thing, "a test")
+        yield from _told_as(reading, thing, start, "a test")
     elif thing.kind in ("condition", "panel") and _GIVEN.match(text, thing.end, end):
-        yield _problem(reading, thing, "a medicine")
+        yield from _told_as(reading, thing, start, "a medicine")
     elif thing.kind in ("condition", "medicine") and _DONE.match(text, thing.end, end):
-        yield _problem(reading, thing, "a procedure")
+        yield from _told_as(reading, thing, start, "a procedure")
+
+
+def _told_as(reading: Reading, thing: _Thing, start: int, what: str) -> Iterator[Problem]:
+    """That a thing is told as if it were of another sort, where the verb behind it is its own."""
+    if _opens(reading, thing, start):
+        yield _problem(reading, thing, what)
+
+
+@cache
+def _verbs() -> frozenset[str]:
+    """The words that what is told of a thing that has no reading may begin with."""
+    lists = (("roles", "taken"), ("roles", "normal"), ("roles", "given"), ("roles", "done"), ("readings", "moved"))
+    starts = (form for of in lists for form in data.starts(*of))
+    return frozenset(("was", "were", "is", "are", "has", "have", "of", *starts))
 
 
 def _before_person(reading: Reading, thing: _Thing) -> bool:

@@ -11,11 +11,14 @@ from fhirsynth.letters.check.problem import Problem
 from fhirsynth.letters.check.reading import Reading
 
 _SIDE = re.compile(r"\b(left|right|bilateral|bilaterally)\b", re.I)
+_STEMS = ("left", "right", "bilateral")
 _ALONE = re.compile(r"^[ ]?(?:[,;:.)]|$|\n|on\b|-sided)")
 
 
 def check(reading: Reading, known: Known) -> Iterator[Problem]:
     """Sides that no fact holds, or that are not those of the thing they stand with."""
+    if not any(word in reading.lower for word in _STEMS):
+        return
     held = {fact.values["side"].text.lower(): fact for fact in known.stay.facts if "side" in fact.values}
     for match in _SIDE.finditer(reading.text):
         if not _of_the_body(reading, match):

@@ -39,6 +39,8 @@ class Statuses:
     def of(self, mention: Mention) -> str:
         """How a medicine is told of: started, stopped, continued, or "" where that is not said or not plain."""
         reading = self.reading
+        if reading.forms.isdisjoint(data.by_word("status", STATUSES)):
+            return ""
         start, end = reading.sentence(mention.start)
         label = _LABEL.match(reading.text, start, end)
         if label:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 
 from fhirsynth.letters.check import allergies, data
 from fhirsynth.letters.check.known import Known
@@ -30,11 +31,12 @@ def check(reading: Reading, known: Known) -> Iterator[Problem]:
 
 
 def _mention(reading: Reading, known: Known, mention: Mention) -> Iterator[Problem]:
-    kinds = {kind for kind, _ in mention.refs}
+    kinds = mention.kinds
     found = reading.text[mention.start : mention.end]
-    medicines, allergens = mention.of("medicine"), mention.of("allergen")
-    if medicines or allergens:
-        yield from allergies.against(reading, known, mention)
+    medicines = mention.of("medicine")
+    if medicines or "allergen" in kinds:
+        if known.of("allergy"):
+            yield from allergies.against(reading, known, mention)
         if not kinds & {"condition", "procedure"} and (
             reading.about_allergy(mention.start) or allergies.avoided(reading, mention)
         ):
@@ -85,7 +87,7 @@ def _off(reading: Reading, mention: Mention) -> bool:
 
 def _may_come(reading: Reading, known: Known, mention: Mention) -> bool:
     """Whether a symptom or a passing illness is told as one that may come."""
-    kinds = {kind for kind, _ in mention.refs}
+    kinds = mention.kinds
     if not kinds <= {"finding", "reaction", "condition"}:
         return False
     conditions = [known.knowledge.conditions.get(key) for _, key in sorted(mention.of("condition"))]
@@ -102,8 +104,14 @@ def _conditional(reading: Reading, mention: Mention) -> bool:
 
 def _tag_of(found: str) -> str:
     """The tag of the observations that a word speaks of, "" if it speaks of none."""
-    form = data.forms(found)
-    return next((tag for tag in data.table("language")["tags"] if form in data.phrases("tags", tag)), "")
+    return _tags_by_phrase().get(data.forms(found), "")
+
+
+@cache
+def _tags_by_phrase() -> Mapping[tuple[str, ...], str]:
+    """Tags of the observations by each phrase that speaks of them, the first where there are several."""
+    tags = reversed(data.table("language")["tags"])
+    return {phrase: tag for tag in tags for phrase in data.phrases("tags", tag)}
 
 
 def _told_by_tag(reading: Reading, known: Known, mention: Mention, tag: str) -> bool:
@@ -115,9 +123,9 @@ def _told_by_tag(reading: Reading, known: Known, mention: Mention, tag: str) -> 
 
 def _tags(reading: Reading, known: Known) -> Iterator[Problem]:
     """Words such as "febrile" and "hypotensive" that only the observations can bear out."""
-    if "child" in known.stay.tags:
-        return
     wanted = data.findings()
+    if "child" in known.stay.tags or reading.forms.isdisjoint(wanted):
+        return
     for place, word in enumerate(reading.words):
         tag = wanted.get(word.form)
         if tag is None or any(m.first <= place < m.behind for m in reading.mentions):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
+from functools import cached_property
 from typing import NamedTuple
 
 from fhirsynth.letters.check import data
@@ -35,8 +36,15 @@ class Ties:
 
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
-        self.named = [named for mention in reading.mentions if (named := self._measured(mention)) is not None]
-        self._starts = [m.start for m in self.named]
+
+    @cached_property
+    def named(self) -> list[Mention]:
+        """The names, in order."""
+        return [named for mention in self.reading.mentions if (named := self._measured(mention)) is not None]
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [mention.start for mention in self.named]
 
     def _measured(self, mention: Mention) -> Mention | None:
         """A term that names a test or an observation, if only inside the name of a condition ("high cholesterol")."""

@@ -20,12 +20,17 @@ _DISCHARGED = (
     r"\b(?:discharged|date of discharge|discharge on|(?:went|goes|gone|returned|back|straight) home|leaving on"
     r"|(?:he|she) left on)[: ]+"
 )
-#: What stands right before a date, with the fact and slot that it must then be.
+#: What stands right before a date, with the fact and slot that it must then be; each holds one of the stems before it.
 _CUES = (
-    (re.compile(_ADMITTED + _SMALL, re.I), "admission", "date"),
-    (re.compile(_DISCHARGED + _SMALL, re.I), "discharge", "date"),
-    (re.compile(rf"\b(?:died|passed away|death occurred)[: ]+{_SMALL}", re.I), "death", "date"),
-    (re.compile(r"\b(?:born|date of birth|dob)[: ]+(?:on )?$", re.I), "patient", "born"),
+    (("adm", "came in", "presented", "arrived"), re.compile(_ADMITTED + _SMALL, re.I), "admission", "date"),
+    (("discharge", "home", "left on", "leaving on"), re.compile(_DISCHARGED + _SMALL, re.I), "discharge", "date"),
+    (
+        ("died", "passed away", "death"),
+        re.compile(rf"\b(?:died|passed away|death occurred)[: ]+{_SMALL}", re.I),
+        "death",
+        "date",
+    ),
+    (("born", "birth", "dob"), re.compile(r"\b(?:born|date of birth|dob)[: ]+(?:on )?$", re.I), "patient", "born"),
 )
 #: What may stand between a thing and its date.
 _LINK = re.compile(
@@ -60,9 +65,9 @@ def _date(reading: Reading, known: Known, quantity: Quantity) -> Iterator[Proble
     yield from _weekday(quantity, [y for y, _, _ in held if y])
     start, _ = reading.sentence(quantity.start)
     before = reading.text[start : quantity.start]
-    for cue, kind, slot in _CUES:
-        fact = known.stay.first(kind)
-        if fact is None or slot not in fact.values or not cue.search(before):
+    for kind, slot in _asked_for(before):
+        fact = known.first(kind)
+        if fact is None or slot not in fact.values:
             continue
         if slot == "born" and _BABY.search(before):
             continue
@@ -85,12 +90,19 @@ def _weekday(quantity: Quantity, years: list[int]) -> Iterator[Problem]:
 
 def _expected(reading: Reading, known: Known, quantity: Quantity) -> str:
     start, _ = reading.sentence(quantity.start)
-    before = reading.text[start : quantity.start]
-    for cue, kind, slot in _CUES:
-        fact = known.stay.first(kind)
-        if fact is not None and slot in fact.values and cue.search(before):
+    for kind, slot in _asked_for(reading.text[start : quantity.start]):
+        fact = known.first(kind)
+        if fact is not None and slot in fact.values:
             return fact.values[slot].text
     return ""
+
+
+def _asked_for(before: str) -> Iterator[tuple[str, str]]:
+    """Facts by kind and slot whose date must stand behind these words."""
+    lower = before.lower()
+    for stems, cue, kind, slot in _CUES:
+        if any(stem in lower for stem in stems) and cue.search(before):
+            yield kind, slot
 
 
 def _linked(reading: Reading, known: Known, quantity: Quantity, held: list[tuple[int, str, str]]) -> Iterator[Problem]:
