@@ -337,6 +337,20 @@ def _wrong_nhs_number(letter: Letter, rng: random.Random) -> Change | None:
     return swap(place, "999 000 0018") if place else None
 
 
+_WAY = re.compile(r"\b(?:planned|elective|booked|emergency|unplanned) (?=admission|stay)", re.I)
+
+
+def _other_way_in(letter: Letter, rng: random.Random) -> Change | None:
+    """An emergency told as planned, or the other way round."""
+    way = "unplanned" if "elective" in letter.stay.tags else "planned"
+    found = [
+        Change(number, match.start(), match.end(), f"{way} ")
+        for number in narrative(letter)
+        for match in _WAY.finditer(letter.sections[number].text)
+    ]
+    return rng.choice(found) if found else append(letter, "clinical-summary", f"This was a {way} admission.")
+
+
 KINDS: dict[str, tuple[Planter, set[str]]] = {
     "wrong dose": (_wrong_dose, {"dose"}),
     "invented diagnosis": (_invented_diagnosis, {"unsupported-condition"}),
@@ -357,6 +371,7 @@ KINDS: dict[str, tuple[Planter, set[str]]] = {
     "started or stopped": (_swapped, {"status"}),
     "dropped fact": (_dropped, {"missing"}),
     "wrong nights": (_wrong_nights, {"duration"}),
+    "other way in": (_other_way_in, {"admission"}),
     "wrong NHS number": (_wrong_nhs_number, {"nhs-number"}),
     **planted_roles.KINDS,
 }

@@ -8,7 +8,7 @@ from made_stays import bedside, fact, stay
 from fhirsynth.letters.check import CONTRADICTIONS, UNSUPPORTED, check_section
 from fhirsynth.letters.check.data import table
 from fhirsynth.letters.check.problem import Problem
-from fhirsynth.letters.facts import Stay
+from fhirsynth.letters.facts import Stay, Value
 
 STAY = stay(
     fact("dx", "community acquired pneumonia"),
@@ -120,6 +120,31 @@ def test_true_sentences_raise_no_alarm(text: str) -> None:
     assert _problems(text) == []
 
 
+def test_a_name_is_no_direction() -> None:
+    rose = Value("Mrs Ann Rose", "person_name")
+    named = fact("patient", "Mrs Ann Rose")._replace(values={"": rose, "short": Value("Mrs Rose", "person_name")})
+    of = STAY._replace(facts=(named, *(other for other in STAY.facts if other.kind != "patient")))
+    assert _problems("Mrs Rose's CRP came down from 156 mg/L to 11 mg/L.", of) == []
+    assert [p.rule for p in _problems("The CRP rose from 156 mg/L to 11 mg/L.", of)] == ["trend"]
+
+
+@pytest.mark.parametrize(
+    ("tags", "false", "true"),
+    [
+        ({"emergency"}, "She came for a planned admission.", "She came for an unplanned admission."),
+        ({"emergency"}, "She was seen as a day case.", "Call 999 in an emergency."),
+        ({"elective"}, "This emergency admission was short.", "This elective admission was short."),
+        ({"elective"}, "After a day case she went home.", "If unwell she may need an emergency admission."),
+        ({"elective", "daycase"}, "She was admitted acutely.", "After this day case she went home."),
+        ({"maternity"}, "The unplanned admission was short.", "The admission was short."),
+    ],
+)
+def test_how_somebody_came_in(tags: set[str], false: str, true: str) -> None:
+    of = STAY._replace(tags=STAY.tags | tags)
+    assert [problem.rule for problem in _problems(false, of)] == ["admission"]
+    assert _problems(true, of) == []
+
+
 # ---- rules, each with a true neighbour
 
 
@@ -139,6 +164,9 @@ def test_true_sentences_raise_no_alarm(text: str) -> None:
         ("Blood pressure 38.2 °C.", "value", "38.2 °C", "Temperature 38.2 °C."),
         ("She was febrile at 112/72 mmHg.", "value", "112/72 mmHg", "She was febrile at 38.2 °C."),
         ("Sodium 94%.", "value", "94%", "Saturations 94%."),
+        ("Afebrile at 22 breaths per minute.", "value", "22 breaths per minute", "Afebrile at 36.8 °C."),
+        ("NEWS2 3 down to 36.8 °C.", "value", "36.8 °C", "NEWS2 3 down to 1."),
+        ("112/72 mmHg; last reading 36.8 °C.", "value", "36.8 °C", "38.2 °C; last reading 36.8 °C."),
         # figures of nothing
         ("She was seen, 3, and went home.", "unsupported-number", "3", "She was seen, NEWS2 3, and went home."),
         ("128 mmol/L.", "unsupported-number", "128 mmol/L", "Sodium 128 mmol/L."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from functools import cache
 
@@ -23,6 +24,10 @@ _OWN_UNITS: dict[str, tuple[Ref, ...]] = {
     "/min": (("vital", "rr"), ("vital", "pulse")),
     "%": (("vital", "sats"), ("vital", "oxygen")),
 }
+#: What a name ends with where something is somebody's.
+_NAME = re.compile(r"['’]s?\Z")
+#: Between two figures of one thing.
+_PAIRED = re.compile(rf"[,;]? {data.either('paired', 'words')} ", re.I)
 #: A percentage says what it is of only with these behind it, or these in its sentence.
 _OF_AIR = re.compile(
     r"[ ]?\)?,?[ ]?(?:(?:while|when|whilst|breathing)[ ])*(?:(?:on|in|of)[ ])?"
@@ -76,7 +81,7 @@ def _with_own_unit(
     reading: Reading, known: Known, ties: Ties, quantity: Quantity, own: tuple[Ref, ...]
 ) -> Iterator[Problem]:
     """A figure whose unit says what it is of: it must not stand with another's name, and a percentage needs a name."""
-    refs = _refs(ties.next_to(quantity)) or _shown(reading, quantity)
+    refs = _refs(ties.next_to(quantity)) or _shown(reading, quantity) or _earlier(reading, ties, quantity)
     if refs and not refs & set(own):
         yield _problem(known, refs, _readings(known, refs), quantity)
         return
@@ -101,9 +106,24 @@ def _shown(reading: Reading, quantity: Quantity) -> set[Ref]:
     word = reading.words[place] if place >= 0 else None
     if word is None or reading.text[word.end : quantity.start] not in (" (", " at ", " "):
         return set()
+    steady = data.by_word("steady", tuple(data.table("language")["steady"]))
+    if word.form in steady:
+        return {("vital", steady[word.form])}
     tag = data.findings().get(word.form, "")
     shown = data.table("language")["shown"]
     return {("vital", shown[tag])} if tag in shown else set()
+
+
+def _earlier(reading: Reading, ties: Ties, quantity: Quantity) -> set[Ref]:
+    """What the figure before it is of, where the two are told as one thing read twice ("7, then 2")."""
+    number = bisect_left(reading.quantities, quantity.start, key=lambda other: other.start)
+    if not number:
+        return set()
+    before = reading.quantities[number - 1]
+    if not _PAIRED.fullmatch(reading.text, before.end, quantity.start):
+        return set()
+    unit = before.value[1] if isinstance(before.value, tuple) and before.type in ("measure", "pressure") else ""
+    return set(_OWN_UNITS.get(unit, ())) or _refs(ties.next_to(before))
 
 
 def _names_breathing(reading: Reading, ties: Ties, quantity: Quantity) -> bool:
@@ -221,9 +241,9 @@ def _directions(reading: Reading, known: Known, ties: Ties) -> Iterator[Problem]
         if name is None or reading.supposed(word.start):
             continue
         if any(m.first <= place < m.behind for m in reading.mentions) or (
-            word.text[0].isupper() and word.text in known.words
+            word.text[0].isupper() and _NAME.sub("", word.text) in known.words
         ):
-            continue
+            continue  # "Mrs Rose's CRP"
         clause = reading.clause(word.start)[0]
         around = {w.form for w in reading.words[max(0, place - 5) : place] if w.start >= clause}
         if around & data.word_set("direction", "unless"):

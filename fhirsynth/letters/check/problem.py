@@ -26,7 +26,7 @@ MISSING = "missing"
 #: Rules of a statement that a fact speaks against.
 CONTRADICTIONS = frozenset(
     {"sex", "age", "side", "dose", "negated", "allergy-conflict", "trend", "level", "name", "date", "time"}
-    | {"duration", "value", "unit", "status", "nhs-number", "place"}
+    | {"duration", "value", "unit", "status", "nhs-number", "place", "admission"}
 )
 
 

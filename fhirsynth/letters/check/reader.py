@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from fhirsynth.letters.check import figures, levels, medicines, people, required, roles, sides, things, times
+from fhirsynth.letters.check import admission, figures, levels, medicines, people, required, roles, sides, things, times
 from fhirsynth.letters.check.known import Known
 from fhirsynth.letters.check.lexicon import Lexicon, lexicon
 from fhirsynth.letters.check.problem import Problem
@@ -21,6 +21,7 @@ _RULES = (
     people.check,
     times.check,
     sides.check,
+    admission.check,
 )
 
 
