@@ -104,6 +104,7 @@ def _problems(text: str, of: Stay = STAY) -> list[Problem]:
         # figures with their names
         "Sodium and haemoglobin were low, at 128 mmol/L and 98 g/L respectively.",
         "At 156 mg/L the CRP was raised.",
+        "The sodium of 128 mmol/L falls short of the normal range.",
         "128 mmol/L for sodium was low.",
         "CRP was tested twice. First it was 156 mg/L. The last time it was 11 mg/L.",
         "T 38.2, HR 104, BP 112/72, RR 22, sats 94% RA.",

@@ -238,6 +238,9 @@ def _directions(reading: Reading, known: Known, ties: Ties) -> Iterator[Problem]
         name = single.get(word.form) or _phrase(reading, place)
         if name == "up" and place and reading.words[place - 1].form in data.word_set("direction", "sums"):
             continue  # "adding up to a NEWS of 3"
+        following = reading.words[place + 1 : place + 2]
+        if following and following[0].form in data.word_set("direction", "short"):
+            continue
         if name is None or reading.supposed(word.start):
             continue
         if any(m.first <= place < m.behind for m in reading.mentions) or (
