@@ -32,7 +32,7 @@ from fhirsynth.letters.writing import PhrasebookWriter, stream, voice_of
 
 #: How bold each draft of a section is, the first one first; a token twenty times less likely than what the model wants
 #: is none that it means.
-DRAFTS = (Sampling(0.7, 0.95, 3.0, 32), Sampling(0.85, 0.95, 3.0, 20), Sampling(1.0, 0.95, 4.0, 20))
+DRAFTS = (Sampling(0.5, 0.95, 3.0, 40), Sampling(0.85, 0.95, 3.0, 20), Sampling(1.0, 0.95, 4.0, 20))
 #: Tokens that an answer may have: so many, and so many more for each placeholder. The corpus needs half of it.
 _LENGTH, _A_PLACE = 96, 12
 #: Sections in whose words figures may stand (when to call 999).
