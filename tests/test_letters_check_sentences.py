@@ -136,6 +136,11 @@ def test_a_name_is_no_direction() -> None:
         ({"emergency"}, "She was seen as a day case.", "Call 999 in an emergency."),
         ({"elective"}, "This emergency admission was short.", "This elective admission was short."),
         ({"elective"}, "After a day case she went home.", "If unwell she may need an emergency admission."),
+        (
+            {"elective"},
+            "She was seen in the emergency department.",
+            "Come to the emergency department if it gets worse.",
+        ),
         ({"elective", "daycase"}, "She was admitted acutely.", "After this day case she went home."),
         ({"maternity"}, "The unplanned admission was short.", "The admission was short."),
     ],

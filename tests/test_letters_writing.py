@@ -366,6 +366,13 @@ def test_spans_point_at_the_resources_their_values_come_from() -> None:
                     assert span.resource is None or span.resource.startswith("Practitioner/")
 
 
+def test_people_keep_their_capital_in_the_names_of_things() -> None:
+    names = [reaction.name for reaction in knowledge.load().reactions.values()]
+    kept = {name for name in names if stays.within_sentence(name) == name}
+    assert kept == {"Lyell syndrome", "Stevens-Johnson syndrome"}
+    assert stays.within_sentence("Eruption of skin") == "eruption of skin"
+
+
 def test_no_known_allergies_is_a_negated_statement() -> None:
     negated = [
         (span.surface, span.fact)

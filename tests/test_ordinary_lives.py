@@ -97,6 +97,17 @@ def together(rows: list[rec.Medication]) -> Iterator[tuple[rec.Medication, rec.M
                 yield one, other
 
 
+def test_who_dies_in_hospital_takes_nothing_home() -> None:
+    spec, dead = Spec(n=400, seed=63), 0
+    for shard in range(spec.shards):
+        for _, rows in make(spec, shard).record.by_person():
+            fatal = {row.id for row in rows.get("encounter", ()) if row.discharge_method == "4"}
+            dead += len(fatal)
+            settings = [row.setting for row in rows.get("medication", ()) if row.encounter_id in fatal]
+            assert "discharge" not in settings
+    assert dead > 3
+
+
 def test_nothing_is_taken_beside_what_stands_against_it() -> None:
     for _, rows in lives():
         for one, other in together(rows["medication"]):

@@ -274,7 +274,7 @@ def test_unused_it_costs_nothing(pytester: pytest.Pytester, monkeypatch: pytest.
     ours = {name for name in loaded - without if name.startswith("fhirsynth")}
     assert ours == {
         "fhirsynth", "fhirsynth.errors", "fhirsynth.pytest_plugin", "fhirsynth.pytest_plugin.cache",
-        "fhirsynth.pytest_plugin.options", "fhirsynth.pytest_plugin.people",
+        "fhirsynth.pytest_plugin.options", "fhirsynth.pytest_plugin.people", "fhirsynth.systems",
     }  # fmt: skip
     assert loaded - without - ours <= {"zipfile"}
 

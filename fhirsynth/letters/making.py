@@ -107,9 +107,7 @@ def make(stays: Sequence[Stay], manner: Manner, by: Maker) -> tuple[list[Made], 
     return made, counted
 
 
-def sound(
-    stay: Stay, manner: Manner, kind: Kind, counted: Counter[str], first: Letter | None = None
-) -> Letter | None:
+def sound(stay: Stay, manner: Manner, kind: Kind, counted: Counter[str], first: Letter | None = None) -> Letter | None:
     """A letter of the phrasebook in which nothing is wrong: the first draft, or another; None where none is.
 
     `first`: that draft, where it is written. Nobody who died is written to.

@@ -212,7 +212,7 @@ class _Facts:
             "day": Value(saying.weekday(self.start.date()), "date"),
             "time": Value(saying.time(self.start), "time"),
             "hospital": Value(trust.name, "organisation", ODS, trust.ods),
-            "specialty": Value(specialty.name[0].lower() + specialty.name[1:], "specialty"),
+            "specialty": Value(within_sentence(specialty.name), "specialty"),
         }
         if ward is not None:
             values["ward"] = Value(ward.name, "ward")
@@ -246,7 +246,7 @@ class _Facts:
         for row in coded:
             condition = self.knowledge.conditions[row.key]
             # A stage is told by the name it is coded with; everything else by the word that letters use.
-            name = condition.words.letter[0] if row.name == condition.name else row.name[0].lower() + row.name[1:]
+            name = condition.words.letter[0] if row.name == condition.name else within_sentence(row.name)
             value = Value(name, "condition", SNOMED, row.snomed, condition.words.patient)
             if row.rank == 1:
                 values, tags = (
@@ -377,7 +377,7 @@ class _Facts:
         said, kinds = words()["procedure"], words()["procedure-tags"]
         for row in sorted(self.here("procedure"), key=lambda row: (row.start, row.id)):
             procedure = self.knowledge.procedures[row.procedure]
-            name = procedure.name[0].lower() + procedure.name[1:]
+            name = within_sentence(procedure.name)
             called = said.get(row.procedure, {"letter": name, "patient": name})
             tags = {f"proc:{row.procedure}", *(kind for kind, keys in kinds.items() if row.procedure in keys)}
             if not tags & set(kinds):
@@ -448,9 +448,7 @@ class _Facts:
             tags = set()
             reaction = self.knowledge.reactions.get(row.reaction or "")
             if reaction is not None:
-                values["reaction"] = Value(
-                    reaction.name[0].lower() + reaction.name[1:], "reaction", SNOMED, reaction.snomed
-                )
+                values["reaction"] = Value(within_sentence(reaction.name), "reaction", SNOMED, reaction.snomed)
                 tags.add("reaction")
             if row.severity:
                 values["severity"] = Value(row.severity, "severity")
@@ -474,7 +472,7 @@ class _Facts:
         for row in self.here("request"):
             if row.kind == "referral" and row.what in self.knowledge.specialties:
                 name = self.knowledge.specialties[row.what].name
-                self.add("referral", {"": Value(name[0].lower() + name[1:], "specialty")}, row, required=True)
+                self.add("referral", {"": Value(within_sentence(name), "specialty")}, row, required=True)
 
     def _social(self) -> None:
         said, person = words(), self.person
@@ -538,7 +536,12 @@ def _substance(name: str) -> str:
     for behind in (" allergy", " adverse reaction"):
         if name.endswith(behind):
             name = name.removesuffix(behind)
-    return name[0].lower() + name[1:]
+    return within_sentence(name)
+
+
+def within_sentence(name: str) -> str:
+    """The name of a thing as it stands within a sentence: in small letters, but for people's names."""
+    return name if name.startswith(tuple(words()["people"]["named-after"])) else name[0].lower() + name[1:]
 
 
 def _of_child(plain: str) -> str:

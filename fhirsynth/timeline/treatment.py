@@ -255,13 +255,15 @@ def course(
             prescribe(life, medicine, step, condition.key, reason, day, encounter, "community", step.days)
             continue
         discharge_day = local_day(encounter.end)
+        lives_on = discharge_day < life.last
         if step.days is None:
-            prescribe(life, medicine, step, condition.key, reason, discharge_day, encounter, "discharge", None)
+            if lives_on:
+                prescribe(life, medicine, step, condition.key, reason, discharge_day, encounter, "discharge", None)
             continue
         inpatient = min(step.days, stay_days + 1)
         prescribe(life, medicine, step, condition.key, reason, day, encounter, "inpatient", inpatient)
         left = step.days - inpatient
-        if left >= 2 and discharge_day + 1 <= life.last:
+        if left >= 2 and lives_on:
             order = prescribe(
                 life, medicine, step, condition.key, reason, discharge_day + 1, encounter, "discharge", left
             )

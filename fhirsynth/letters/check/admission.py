@@ -12,7 +12,7 @@ from fhirsynth.letters.check.problem import Problem
 from fhirsynth.letters.check.reading import Reading
 
 #: Tags of a stay that words speak of, each a list of `language.toml`.
-_TAGS = ("elective", "emergency", "daycase")
+_TAGS = ("elective", "emergency", "daycase", "via-emergency-department")
 #: How a stay is told of: it has one of these.
 _WAYS = ("emergency", "elective", "maternity")
 
