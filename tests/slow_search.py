@@ -180,5 +180,5 @@ def _quantity(item: Any, value: str) -> bool:
     if not unit:
         return right
     if len(unit) == 1 or unit[0] == "":
-        return right and unit[-1] in (item.get("code"), item.get("unit"))
+        return right and unit[-1] in ("", item.get("code"), item.get("unit"))  # nothing asks for nothing
     return right and item.get("system") == unit[0] and unit[1] in ("", item.get("code"))

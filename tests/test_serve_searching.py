@@ -155,6 +155,15 @@ def test_any_criteria_find_what_a_scan_finds(served: Served, files: Files, data:
     _compare(served, files, kind, asked)
 
 
+def test_a_quantity_that_names_no_unit_has_any(served: Served, files: Files) -> None:
+    value = next(one["valueQuantity"]["value"] for one in files.of("Observation") if "valueQuantity" in one)
+    found = [
+        Counter(served.found(f"/Observation?{urlencode([('value-quantity', f'{value}{unit}'), ('_count', '500')])}"))
+        for unit in ("", "|", "||")
+    ]
+    assert found[0] == found[1] == found[2] != Counter()
+
+
 def test_several_values_are_any_of_them(served: Served, files: Files, anne: dict[str, Any]) -> None:
     codes = Counter(_codes(one["code"])[0][1] for one in files.of("Observation"))
     first, second, third = (code for code, _ in codes.most_common(3))
