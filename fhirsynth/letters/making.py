@@ -113,8 +113,8 @@ def sound(stay: Stay, manner: Manner, kind: Kind, counted: Counter[str], first: 
     `first`: that draft, where it is written. Nobody who died is written to.
     """
     for attempt in range(_DRAFTS):
-        written = first if not attempt else None
-        letter = written or write(stay, manner.seed + attempt * _APART, manner.voice, kind=kind)
+        seed = manner.seed + attempt * _APART
+        letter = first if first is not None and not attempt else write(stay, seed, manner.voice, kind=kind)
         if letter is None:
             return None
         counted["drafts"] += 1

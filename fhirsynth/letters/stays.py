@@ -424,10 +424,9 @@ class _Facts:
         medicine = self.knowledge.medicines[row.medicine]
         # How long it is for stands in a slot of its own, or is not said.
         dose = dosing.said(dosing.dose_of(medicine, child=row.child_dose), row.days, rest=row.setting == "discharge")
-        name = medicine.name if medicine.name[:2].isupper() else medicine.name[0].lower() + medicine.name[1:]
         substance = medicine.vtm_name if medicine.vtm_name[:2].isupper() else medicine.vtm_name.lower()
         values = {
-            "": Value(name, "medication", DMD, medicine.vmp),
+            "": Value(within_sentence(medicine.name), "medication", DMD, medicine.vmp),
             "name": Value(substance, "medication", DMD, medicine.vtm),
             "dose": Value(dose[0].lower() + dose[1:], "dose"),
         }
@@ -540,8 +539,10 @@ def _substance(name: str) -> str:
 
 
 def within_sentence(name: str) -> str:
-    """The name of a thing as it stands within a sentence: in small letters, but for people's names."""
-    return name if name.startswith(tuple(words()["people"]["named-after"])) else name[0].lower() + name[1:]
+    """The name of a thing as it stands within a sentence: small at its start, but for abbreviations and people."""
+    if name[:2].isupper() or name.startswith(tuple(words()["people"]["named-after"])):
+        return name
+    return name[0].lower() + name[1:]
 
 
 def _of_child(plain: str) -> str:

@@ -73,6 +73,13 @@ def findings() -> Mapping[str, str]:
     return {form: tag for tag in tags for (form, *more) in phrases("tags", tag) if not more}
 
 
+@cache
+def shown() -> Mapping[str, str]:
+    """The observation that a figure is of, by the word right before it that says how it is."""
+    of_tag, steady = table("language")["shown"], by_word("steady", tuple(table("language")["steady"]))
+    return {**{form: of_tag[tag] for form, tag in findings().items() if tag in of_tag}, **steady}
+
+
 def first_names(statistics: Mapping[str, bytes]) -> frozenset[str]:
     """All first names that people of a population may bear, less those that are also words."""
     also = set(table("language")["names"]["also_words"])

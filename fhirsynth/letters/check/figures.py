@@ -106,12 +106,8 @@ def _shown(reading: Reading, quantity: Quantity) -> set[Ref]:
     word = reading.words[place] if place >= 0 else None
     if word is None or reading.text[word.end : quantity.start] not in (" (", " at ", " "):
         return set()
-    steady = data.by_word("steady", tuple(data.table("language")["steady"]))
-    if word.form in steady:
-        return {("vital", steady[word.form])}
-    tag = data.findings().get(word.form, "")
-    shown = data.table("language")["shown"]
-    return {("vital", shown[tag])} if tag in shown else set()
+    vital = data.shown().get(word.form)
+    return {("vital", vital)} if vital else set()
 
 
 def _earlier(reading: Reading, ties: Ties, quantity: Quantity) -> set[Ref]:

@@ -22,13 +22,6 @@ _END = ""
 _KEPT = 20_000  # texts of facts, which come again and again, whose terms are kept
 
 
-class Term(NamedTuple):
-    """What one wording names; `exact`: only as written here ("MS" is no "Ms"), None where the case is free."""
-
-    refs: frozenset[Ref]
-    exact: str | None
-
-
 class Mention(NamedTuple):
     """A term found in a text: characters, words (first, behind the last), and what it may name."""
 

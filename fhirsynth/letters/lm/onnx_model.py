@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fhirsynth.errors import InputError
 from fhirsynth.letters.lm.decoding import Floats
-from fhirsynth.letters.lm.rules import Ints
+from fhirsynth.letters.lm.rules import Ints, moved
 from fhirsynth.letters.lm.tokens import Tokens, card
 from fhirsynth.letters.lm.vocabulary import Vocabulary
 
@@ -135,7 +135,7 @@ class _Batch:
 
     def keep(self, rows: Ints) -> None:
         """Go on with these rows: those that move are copied, the others stay where they are."""
-        for row in np.flatnonzero(rows != np.arange(len(rows))).tolist():
+        for row in moved(rows).tolist():
             length = self._lengths[rows[row]]
             for cache in self._caches:
                 cache[row, :, :length] = cache[rows[row], :, :length]

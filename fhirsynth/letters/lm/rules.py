@@ -48,8 +48,8 @@ class Rules:
 
     def keep(self, rows: Ints) -> None:
         """Go on with these rows: row i is what row `rows[i]` was."""
-        moved = np.flatnonzero(rows != np.arange(len(rows)))
-        self.forbidden[moved] = self.forbidden[rows[moved]]
+        places = moved(rows)
+        self.forbidden[places] = self.forbidden[rows[places]]
         self.forbidden = self.forbidden[: len(rows)]
         self._passing, self._figures = self._passing[rows], self._figures[rows]
         self._rows = [self._rows[row] for row in rows.tolist()]
@@ -85,6 +85,11 @@ class Rules:
         self._rows[row].begin(state, self.forbidden[row], first)
         self.forbidden[row, self._vocabulary.end] |= within
         self._passing[row] = first
+
+
+def moved(rows: Ints) -> Ints:
+    """The places to which another row moves, where row i is to be what row `rows[i]` was."""
+    return np.flatnonzero(rows != np.arange(len(rows)))
 
 
 class _Row:

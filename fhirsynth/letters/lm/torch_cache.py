@@ -13,7 +13,7 @@ import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from fhirsynth.errors import InputError
-from fhirsynth.letters.lm.rules import Ints
+from fhirsynth.letters.lm.rules import Ints, moved
 
 #: Columns that the arrays grow by.
 _BLOCK = 64
@@ -34,7 +34,8 @@ class Columns:
 
     def add(self, lengths: Ints) -> None:
         """Make room for the prompts of further rows."""
-        self.rows, self.end, self.seen = slice(len(self.lengths), len(self.lengths) + len(lengths)), lengths.max(), 0
+        first = len(self.lengths)
+        self.rows, self.end, self.seen = slice(first, first + len(lengths)), int(lengths.max()), 0
         self.lengths = np.concatenate([self.lengths, lengths])
         self._blanks = np.concatenate([self._blanks, self.end - lengths])
 
@@ -125,14 +126,14 @@ class Memory(Cache):
     @torch.inference_mode()
     def keep(self, rows: Ints) -> None:
         """Go on with these rows: those that move are copied, the others stay where they are."""
-        for place in np.flatnonzero(rows != np.arange(len(rows))).tolist():
+        for place in moved(rows).tolist():
             for layer in self._kept:
                 layer.move(int(rows[place]), place)
 
 
 def _roomy(array: Any, columns: int) -> Any:
     """An array with at least so many columns; what is new in it is nought, which a mask can hide."""
-    lacking = int(columns) - array.shape[2]
+    lacking = columns - array.shape[2]
     if lacking <= 0:
         return array
     return torch.cat([array, array.new_zeros((*array.shape[:2], lacking + _BLOCK, array.shape[3]))], dim=2)
